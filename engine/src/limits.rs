@@ -1,0 +1,133 @@
+//! Every bound of the engine, with the sentence that says why. Relations between bounds are asserted at compile time.
+
+use std::time::Duration;
+
+/// The port a proxy is expected on, from Squid's default.
+pub const LISTEN_PORT_DEFAULT: u16 = 3128;
+
+/// Connections the kernel queues for one listener; it clamps this to `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Default of `--connect-timeout`: resolving and every attempt of Happy Eyeballs together.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Default of `--head-timeout`.
+pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Default of `--idle-timeout`.
+pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+/// Default of `--half-close-timeout`.
+pub const HALF_CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Default of `--drain-timeout`.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Bytes of a request head, its empty line included; more is answered 431.
+pub const HEAD_BYTES_MAX: u32 = 32 * 1024;
+/// Fields of a request head; more are answered 431.
+pub const HEAD_FIELDS_MAX: usize = 100;
+/// Bytes of a request target; more are answered 414.
+pub const TARGET_BYTES_MAX: u32 = 8 * 1024;
+/// Bytes of a method; more are answered 501. The longest registered one, UPDATEREDIRECTREF, has 17.
+pub const METHOD_BYTES_MAX: u32 = 32;
+/// Bytes of a request line without its CRLF: the two above, two spaces and the version.
+pub const REQUEST_LINE_BYTES_MAX: u32 = METHOD_BYTES_MAX + TARGET_BYTES_MAX + 10;
+
+/// Default of `--buffers`, for each worker.
+pub const BUFFERS_DEFAULT: u16 = 256;
+/// Most receive buffers of a worker: the kernel's bound on the entries of a buffer ring.
+pub const BUFFERS_MAX: u16 = 32_768;
+/// Default of `--buffer-size`.
+pub const BUFFER_BYTES_DEFAULT: u32 = 16 * 1024;
+/// Smallest receive buffer: a CONNECT head of a browser fits in one.
+pub const BUFFER_BYTES_MIN: u32 = 512;
+/// Largest receive buffer.
+pub const BUFFER_BYTES_MAX: u32 = 1024 * 1024;
+/// Received buffers that one socket may hold before its receive is paused (high-water mark).
+pub const INBOX_BUFFERS_MAX: u16 = 8;
+
+/// Default of `--ring-entries`: completion queue entries of one worker.
+pub const RING_ENTRIES_DEFAULT: u32 = 16_384;
+/// Fewest completion queue entries.
+pub const RING_ENTRIES_MIN: u32 = 8;
+/// Most completion queue entries: the kernel's bound.
+pub const RING_ENTRIES_MAX: u32 = 65_536;
+
+/// Full receive buffers in a row after which a direction is spliced.
+pub const PROMOTE_FULL_BUFFERS: u32 = 4;
+/// A splice that moves fewer bytes than this counts as small.
+pub const DEMOTE_BYTES: u32 = 4096;
+/// Small splices in a row after which a direction copies again.
+pub const DEMOTE_SMALL_SPLICES: u32 = 8;
+/// Bytes one relay moves in one turn before the others have theirs.
+pub const RELAY_BYTES_PER_TURN: u32 = 1024 * 1024;
+/// Bytes asked of one splice into a pipe. A pipe has a slot for each part of a packet, so it may hold more than its
+/// capacity says.
+pub const SPLICE_BYTES: u32 = 1024 * 1024;
+/// Capacity asked of a pipe.
+pub const PIPE_BYTES: u32 = 256 * 1024;
+/// Pipes one worker keeps; past them a bulky direction copies.
+pub const PIPES_MAX: usize = 64;
+
+/// Bytes from which a send from the arena may be SEND_ZC: below, pinning and notification cost more than the copy.
+pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;
+
+/// Descriptors kept back from connections: listeners, logs, resolver, and what else a process needs.
+pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// Refused connections that one worker tells the reason at a time; past them it just closes.
+pub const REFUSALS_MAX: usize = 256;
+/// Connections that a worker may hold beyond its share before new ones go to another worker.
+pub const IMBALANCE_CONNECTIONS: usize = 8;
+
+/// Characters of a domain name without its final dot (RFC 1035 2.3.4: 255 octets on the wire).
+pub const DNS_NAME_CHARACTERS_MAX: usize = 253;
+/// Bytes of a DNS datagram we ask for: what passes every path unfragmented (DNS flag day 2020).
+pub const DNS_DATAGRAM_BYTES_MAX: u32 = 1232;
+/// Records read from the answer section of one DNS message; the rest is not looked at.
+pub const DNS_ANSWER_RECORDS_MAX: usize = 128;
+/// Records read from the authority section, in search of the SOA that dates a negative answer.
+pub const DNS_AUTHORITY_RECORDS_MAX: usize = 16;
+/// Addresses kept of one answer: more than any dial will try.
+pub const DNS_ADDRESSES_MAX: usize = 32;
+/// Aliases followed inside one answer.
+pub const DNS_ALIASES_MAX: usize = 16;
+/// Datagrams that do not answer the question, after which the question goes over TCP: somebody is guessing.
+pub const DNS_FOREIGN_DATAGRAMS_MAX: u32 = 16;
+/// Longest time an answer is kept, whatever its TTL says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest time a negative answer is kept; the name server behind us keeps it as long as its zone wants.
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(300);
+/// How long a failure is kept, and a negative answer that brings no SOA: the least that RFC 9520 allows.
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(1);
+/// Answers one worker keeps: about 1 MiB.
+pub const DNS_CACHE_ENTRIES_MAX: usize = 4096;
+/// Questions of one worker that wait for a name server; each holds a socket.
+pub const DNS_QUESTIONS_MAX: usize = 512;
+/// Longest time one question is worked on, whatever `resolv.conf` multiplies to.
+pub const DNS_QUESTION_TIME_MAX: Duration = Duration::from_secs(30);
+/// Name servers taken from `resolv.conf`, as libc does.
+pub const DNS_SERVERS_MAX: usize = 3;
+/// Search domains taken from `resolv.conf`: each may cost a question per family.
+pub const DNS_SEARCH_MAX: usize = 32;
+/// Largest `ndots`, as libc caps it.
+pub const DNS_NDOTS_MAX: u32 = 15;
+/// Largest `timeout` in seconds, as libc caps it.
+pub const DNS_TIMEOUT_SECONDS_MAX: u32 = 30;
+/// Most `attempts`, as libc caps them.
+pub const DNS_ATTEMPTS_MAX: u32 = 5;
+/// Silences in a row after which a name server is asked last.
+pub const DNS_SILENCES_MAX: u32 = 3;
+/// How long a silent name server is asked last, before one question tries it again.
+pub const DNS_SUSPECT_TIME: Duration = Duration::from_secs(30);
+/// How often the hosts file and `resolv.conf` are looked at for changes, at most.
+pub const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes read of the hosts file and `resolv.conf`; reading stops the worker, so it is bounded.
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX, "a target too long must be told from a head too long");
+const _: () = assert!(
+    REQUEST_LINE_BYTES_MAX + 4 < HEAD_BYTES_MAX,
+    "a request line is too long before its head is"
+);
+const _: () = assert!(BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_MIN && BUFFER_BYTES_DEFAULT <= BUFFER_BYTES_MAX);
+const _: () = assert!(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX);
+const _: () = assert!(RING_ENTRIES_DEFAULT.is_power_of_two(), "the kernel rounds up; the default is what it says");
+const _: () = assert!(DNS_DATAGRAM_BYTES_MAX >= BUFFER_BYTES_MIN, "the smallest buffer holds a plain DNS answer");
+const _: () = assert!(DNS_ALIASES_MAX < DNS_ANSWER_RECORDS_MAX, "a chain that is followed must have been read");

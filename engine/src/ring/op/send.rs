@@ -1,0 +1,87 @@
+//! SEND and SEND_ZC (6.0). See `kernel-notes/send-zerocopy.md`.
+//!
+//! Sends never wait in the kernel (MSG_DONTWAIT): a send that waited would hold its arena buffer for as long as the
+//! peer does not read, and a few slow readers would hold them all.
+
+use std::cell::Cell;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use io_uring::{opcode, squeue, types};
+
+use crate::ring::buf::{ARENA_BUFFER_INDEX, Lease};
+use crate::ring::slab::Payload;
+
+/// Sends what it can at once; the result is the number of bytes, which may be fewer than asked, or EAGAIN.
+#[derive(Debug)]
+pub struct Send {
+    /// The socket.
+    pub socket: RawFd,
+    /// What to send.
+    pub data: SendData,
+    /// SEND_ZC from the registered arena: the buffer belongs to the kernel until its notification, and this counts the
+    /// notifications which say that the kernel copied after all. Ignored for bytes that are not in the arena.
+    pub zero_copy: Option<Rc<Cell<u32>>>,
+}
+
+/// Bytes to send, with what keeps them alive.
+#[derive(Debug)]
+pub enum SendData {
+    /// Received bytes in the arena.
+    Lease(Lease),
+    /// Other bytes.
+    Bytes(Box<Bytes>),
+}
+
+/// IORING_SEND_ZC_REPORT_USAGE (6.2): the notification says whether the kernel copied after all.
+const REPORT_USAGE: u16 = 1 << 3;
+
+impl SendData {
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Drops the first `bytes` bytes from view.
+    pub fn advance(&mut self, bytes: u32) {
+        match self {
+            Self::Lease(lease) => lease.advance(bytes),
+            Self::Bytes(rest) => {
+                let bytes = rest.len().min(bytes as usize);
+                bytes::Buf::advance(&mut **rest, bytes);
+            }
+        }
+    }
+}
+
+impl Send {
+    pub(super) fn encode(self) -> (squeue::Entry, Payload) {
+        let socket = types::Fd(self.socket);
+        let bytes = self.data.as_slice();
+        let (start, length) = (
+            bytes.as_ptr(),
+            u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        );
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let entry = match (&self.data, &self.zero_copy) {
+            (SendData::Lease(_), Some(_)) => opcode::SendZc::new(socket, start, length)
+                .buf_index(Some(ARENA_BUFFER_INDEX))
+                .flags(flags)
+                .zc_flags(REPORT_USAGE)
+                .build(),
+            _ => opcode::Send::new(socket, start, length)
+                .flags(flags)
+                .build(),
+        };
+        let payload = match self.data {
+            SendData::Lease(lease) => Payload::Lease(lease, self.zero_copy),
+            SendData::Bytes(bytes) => Payload::Bytes(bytes),
+        };
+        (entry, payload)
+    }
+}

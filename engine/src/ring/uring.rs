@@ -1,0 +1,428 @@
+//! The ring: submissions in, completions out, once per turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use io_uring::{IoUring, squeue};
+
+use super::buf::Arena;
+use super::key::{Address, Key};
+use super::op::{Op, cancel};
+use super::probe::{Capabilities, Feature};
+use super::setup::{self, RingConfig};
+use super::slab::{NextSocket, OpSlab, Owner, Received, SendOutcome};
+
+/// How long an enter may wait for a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// Until one comes.
+    Forever,
+    /// Until one comes or this much time has passed.
+    For(Duration),
+}
+
+/// What a ring has counted since it was made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RingCounters {
+    /// io_uring_enter(2) calls.
+    pub enters: u64,
+    /// Completions taken.
+    pub completions: u64,
+    /// Turns that found completions parked in the kernel because the queue was full.
+    pub overflows: u64,
+    /// Completions for operations that are no more.
+    pub stale: u64,
+    /// Receives that ended because the arena was empty.
+    pub no_buffers: u64,
+    /// Receives cancelled because their owner was slower than the sender.
+    pub pauses: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Completion {
+    user_data: u64,
+    result: i32,
+    flags: u32,
+}
+
+/// One worker's ring, with its operations and its receive buffers. Lives and dies on the worker's thread
+/// (IORING_SETUP_SINGLE_ISSUER).
+pub struct Ring {
+    uring: ManuallyDrop<IoUring>,
+    registered_index: Option<u32>,
+    enter_flags: u32,
+    capabilities: Capabilities,
+    slab: ManuallyDrop<OpSlab>,
+    arena: ManuallyDrop<Rc<Arena>>,
+    arena_registered: bool,
+    completions: Vec<Completion>,
+    incoming: VecDeque<OwnedFd>,
+    incoming_owner: Option<Owner>,
+    counters: RingCounters,
+}
+
+const ENTER_GETEVENTS: u32 = 1;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const ENTER_NO_IOWAIT: u32 = 1 << 7;
+
+/// struct io_uring_getevents_arg (io_uring_enter(2)).
+#[repr(C)]
+struct GetEventsArgument {
+    signal_mask: u64,
+    signal_mask_bytes: u32,
+    min_wait_us: u32,
+    timespec: u64,
+}
+
+/// struct __kernel_timespec.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Ring {
+    /// Sets up a ring on the calling thread, which must be the one that uses it.
+    ///
+    /// # Errors
+    /// What io_uring_setup(2), io_uring_register(2) or mmap(2) says.
+    pub fn new(config: &RingConfig) -> io::Result<Self> {
+        let capabilities = config.capabilities;
+        let uring = setup::ring(config.completion_entries, capabilities)?;
+        let arena = Rc::new(Arena::map(config.buffers, config.buffer_bytes)?);
+        setup::provide(&uring, &arena)?;
+        setup::limit_workers(&uring)?;
+        let registered_index = if capabilities.has(Feature::RingFd) {
+            setup::register_descriptor(&uring).ok()
+        } else {
+            None
+        };
+        let no_iowait =
+            capabilities.has(Feature::NoIowait) && uring.params().is_feature_no_iowait();
+        Ok(Self {
+            uring: ManuallyDrop::new(uring),
+            registered_index,
+            enter_flags: if no_iowait { ENTER_NO_IOWAIT } else { 0 },
+            capabilities,
+            slab: ManuallyDrop::new(OpSlab::new(Rc::clone(&arena))),
+            arena: ManuallyDrop::new(arena),
+            arena_registered: false,
+            completions: Vec::with_capacity(config.completion_entries.min(1024) as usize),
+            incoming: VecDeque::new(),
+            incoming_owner: None,
+            counters: RingCounters::default(),
+        })
+    }
+
+    /// What the kernel can.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// The descriptor other rings send messages to.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.uring.as_raw_fd()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> RingCounters {
+        self.counters
+    }
+
+    /// Operations that the kernel or an owner still knows of.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// SEND_ZC buffers whose notification is due.
+    #[must_use]
+    pub fn zero_copy_lingering(&self) -> usize {
+        self.slab.lingering()
+    }
+
+    /// The receive buffers.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Registers the arena for SEND_ZC, once.
+    ///
+    /// # Errors
+    /// ENOMEM when RLIMIT_MEMLOCK is smaller than the arena.
+    pub fn register_arena(&mut self) -> io::Result<()> {
+        if !self.arena_registered {
+            setup::register(&self.uring, &self.arena)?;
+            self.arena_registered = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the arena is registered.
+    #[must_use]
+    pub fn arena_registered(&self) -> bool {
+        self.arena_registered
+    }
+
+    /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`].
+    pub fn start(&mut self, op: Op, owner: Owner) -> Key {
+        let kind = op.kind();
+        let (entry, payload) = op.encode();
+        let key = self.slab.insert(kind, owner, payload);
+        self.push(entry.user_data(key.pack(kind)));
+        key
+    }
+
+    /// Takes the next of what a receive has, and makes `owner` the one to wake.
+    pub fn receive(&mut self, key: Key, owner: Owner) -> Received {
+        self.slab.receive(key, owner)
+    }
+
+    /// Takes the next connection of an accept, and makes `owner` the one to wake.
+    pub fn next_socket(&mut self, key: Key, owner: Owner) -> NextSocket {
+        self.slab.next_socket(key, owner)
+    }
+
+    /// Takes the outcome of a send; `None` while it is in flight.
+    pub fn send_outcome(&mut self, key: Key, owner: Owner) -> Option<SendOutcome> {
+        self.slab.send_outcome(key, owner)
+    }
+
+    /// Takes the result of a connect, message or poll; `None` while it is in flight.
+    pub fn result(&mut self, key: Key, owner: Owner) -> Option<(i32, Option<OwnedFd>)> {
+        self.slab.result(key, owner)
+    }
+
+    /// Asks the kernel to end an operation early. Its final completion still comes, and the owner still takes it.
+    pub fn cancel(&mut self, key: Key) {
+        if let Some(kind) = self.slab.kind_in_flight(key) {
+            self.push(cancel(key, kind));
+        }
+    }
+
+    /// Nobody will take the outcome of `key`: ends it early if the kernel still has it.
+    pub fn abandon(&mut self, key: Key) {
+        if let Some(kind) = self.slab.abandon(key) {
+            self.push(cancel(key, kind));
+        }
+    }
+
+    /// Whether the kernel may still complete this operation.
+    #[must_use]
+    pub fn in_flight(&self, key: Key) -> bool {
+        self.slab.kind_in_flight(key).is_some()
+    }
+
+    /// Makes `owner` the one to wake when another ring sends a socket.
+    pub fn listen_for_messages(&mut self, owner: Owner) {
+        self.incoming_owner = Some(owner);
+    }
+
+    /// Takes a socket that another ring sent.
+    pub fn next_message(&mut self) -> Option<OwnedFd> {
+        self.incoming.pop_front()
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        loop {
+            // SAFETY: the slab keeps the memory that the entry points to until the operation's final completion.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full: let the kernel have it. When it wants its completions taken first (EBUSY), take them.
+            if self.enter(Wait::No).is_err() {
+                self.drain();
+            }
+        }
+    }
+
+    /// Submits what is queued, without waiting and without handling completions.
+    ///
+    /// # Errors
+    /// What io_uring_enter(2) says, when it is not a reason to go on.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while !self.uring.submission().is_empty() {
+            match self.enter(Wait::No) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => self.drain(),
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn: submits, waits if told to, takes the completions and names the owners to wake.
+    ///
+    /// # Errors
+    /// What io_uring_enter(2) says, when it is not a reason to go on.
+    pub fn turn(&mut self, wait: Wait, woken: &mut Vec<Owner>) -> io::Result<()> {
+        let idle = wait == Wait::No && self.uring.submission().is_empty() && !self.work_pending();
+        if !idle && self.completions.is_empty() {
+            match self.enter(wait) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                result => result?,
+            }
+        }
+        self.drain();
+        self.dispatch(woken);
+        Ok(())
+    }
+
+    /// Whether the kernel has completions, or work that will become completions, for the next enter.
+    #[must_use]
+    pub fn ready(&mut self) -> bool {
+        !self.completions.is_empty() || self.work_pending() || !self.uring.completion().is_empty()
+    }
+
+    fn work_pending(&mut self) -> bool {
+        let submission = self.uring.submission();
+        submission.taskrun() || submission.cq_overflow()
+    }
+
+    /// Looks at the queue in shared memory for up to `window`, without a system call. Says whether something came.
+    #[must_use]
+    pub fn spin(&mut self, window: Duration) -> bool {
+        const LOOKS_PER_CLOCK_READING: u32 = 8;
+        let start = Instant::now();
+        loop {
+            for _ in 0..LOOKS_PER_CLOCK_READING {
+                if self.ready() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() >= window {
+                return false;
+            }
+        }
+    }
+
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.counters.enters += 1;
+        let to_submit = self.uring.submission().len();
+        let mut flags = ENTER_GETEVENTS | self.enter_flags;
+        let timespec;
+        let mut argument = GetEventsArgument {
+            signal_mask: 0,
+            signal_mask_bytes: 0,
+            min_wait_us: 0,
+            timespec: 0,
+        };
+        if let Wait::For(duration) = wait {
+            timespec = KernelTimespec {
+                seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+                nanoseconds: i64::from(duration.subsec_nanos()),
+            };
+            argument.timespec = (&raw const timespec) as u64;
+            flags |= ENTER_EXT_ARG;
+        }
+        let (argument, argument_bytes) = match wait {
+            Wait::For(_) => (&raw const argument, size_of::<GetEventsArgument>()),
+            _ => (std::ptr::null(), 0),
+        };
+        let descriptor = match self.registered_index {
+            Some(index) => {
+                flags |= ENTER_REGISTERED_RING;
+                index as libc::c_int
+            }
+            None => self.uring.as_raw_fd(),
+        };
+        // SAFETY: `to_submit` entries are queued, each with memory that the slab keeps; the argument and the timespec
+        // are on this stack frame until the call returns.
+        let entered = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                descriptor,
+                to_submit as libc::c_uint,
+                libc::c_uint::from(wait != Wait::No),
+                flags,
+                argument,
+                argument_bytes,
+            )
+        };
+        if entered >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // A signal, the end of the wait, or a moment without memory: the next turn goes on.
+            Some(libc::EINTR | libc::ETIME | libc::EAGAIN) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Moves the completions out of the shared queue; nothing is handled yet.
+    fn drain(&mut self) {
+        if self.uring.submission().cq_overflow() {
+            self.counters.overflows += 1;
+        }
+        let taken = self.uring.completion().map(|entry| Completion {
+            user_data: entry.user_data(),
+            result: entry.result(),
+            flags: entry.flags(),
+        });
+        self.completions.extend(taken);
+    }
+
+    fn dispatch(&mut self, woken: &mut Vec<Owner>) {
+        self.counters.completions += self.completions.len() as u64;
+        let mut list = std::mem::take(&mut self.completions);
+        for completion in list.drain(..) {
+            let (key, kind) = match Address::unpack(completion.user_data) {
+                Address::Slot(key, kind) => (key, kind),
+                Address::Cancellation => continue,
+                Address::Incoming => {
+                    // SAFETY: the sender gave the descriptor away when its message succeeded.
+                    self.incoming
+                        .push_back(unsafe { OwnedFd::from_raw_fd(completion.result) });
+                    woken.extend(self.incoming_owner);
+                    continue;
+                }
+                Address::Unknown(_) => {
+                    self.counters.stale += 1;
+                    continue;
+                }
+            };
+            let effects = self
+                .slab
+                .complete(key, kind, completion.result, completion.flags);
+            self.counters.stale += u64::from(effects.stale);
+            self.counters.no_buffers += u64::from(effects.no_buffers);
+            woken.extend(effects.wake);
+            if let Some(key) = effects.pause {
+                self.counters.pauses += 1;
+                self.push(cancel(key, kind));
+            }
+        }
+        // `push` may have taken more completions while it made room.
+        if self.completions.is_empty() {
+            self.completions = list;
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel ends a closed ring in the background. Memory that it may still write to or read from then must
+        // outlive the process's interest in it, so it is leaked: this happens only when a worker ends in an error.
+        let joined = self.slab.len() == 0;
+        // SAFETY: each field is dropped at most once, here, and not used again; the ring goes before its memory.
+        unsafe {
+            ManuallyDrop::drop(&mut self.uring);
+            if joined {
+                ManuallyDrop::drop(&mut self.slab);
+                ManuallyDrop::drop(&mut self.arena);
+            }
+        }
+    }
+}
