@@ -1,0 +1,348 @@
+//! The loop of a core: completions, then tasks, then timers, then one enter.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::busy_poll::{SpinPolicy, SpinWindow};
+use super::wheel::{TimerKey, Wheel};
+use crate::ring::{Owner, Ring, Wait};
+
+/// Names a task; reused after the task has ended, so a wake may be spurious.
+pub type TaskId = u32;
+
+struct Task {
+    /// Away while it is polled.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// On the ready list.
+    queued: bool,
+    /// On the list of those who wait for a buffer.
+    starved: bool,
+    /// On the list of those who hold buffers.
+    holding: bool,
+}
+
+struct Core {
+    ring: RefCell<Ring>,
+    tasks: RefCell<slab::Slab<Task>>,
+    ready: RefCell<VecDeque<TaskId>>,
+    wheel: RefCell<Wheel>,
+    /// Tasks whose receive ended for want of a buffer, first come first served.
+    starved: RefCell<VecDeque<TaskId>>,
+    /// Tasks that hold buffers because their peer does not read.
+    holders: RefCell<Vec<TaskId>>,
+    spin: RefCell<SpinWindow>,
+    started: Instant,
+    now: Cell<Instant>,
+    current: Cell<TaskId>,
+}
+
+/// A handle on this core's runtime.
+#[derive(Clone)]
+pub struct Rt(Rc<Core>);
+
+/// What a runtime holds at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RtGauges {
+    /// Tasks.
+    pub tasks: usize,
+    /// Timers.
+    pub timers: usize,
+    /// Operations in the ring's slab.
+    pub operations: usize,
+    /// Buffers the kernel may receive into.
+    pub buffers_free: u16,
+    /// Buffers held by somebody.
+    pub leases: u16,
+}
+
+impl Rt {
+    /// A runtime around `ring`, on the thread that made it.
+    #[must_use]
+    pub fn new(ring: Ring, spin: SpinPolicy) -> Self {
+        let now = Instant::now();
+        Self(Rc::new(Core {
+            ring: RefCell::new(ring),
+            tasks: RefCell::new(slab::Slab::new()),
+            ready: RefCell::new(VecDeque::new()),
+            wheel: RefCell::new(Wheel::new()),
+            starved: RefCell::new(VecDeque::new()),
+            holders: RefCell::new(Vec::new()),
+            spin: RefCell::new(SpinWindow::new(spin)),
+            started: now,
+            now: Cell::new(now),
+            current: Cell::new(TaskId::MAX),
+        }))
+    }
+
+    /// The ring. Never held across a poll.
+    ///
+    /// # Panics
+    /// When the ring is borrowed already: an error of the engine.
+    #[must_use]
+    pub fn ring(&self) -> RefMut<'_, Ring> {
+        self.0.ring.borrow_mut()
+    }
+
+    /// The time of this turn, read once.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// The running task, as the ring's operations name it.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner(self.0.current.get())
+    }
+
+    /// The running task.
+    #[must_use]
+    pub fn current(&self) -> TaskId {
+        self.0.current.get()
+    }
+
+    /// Starts a task; it runs for the first time in this turn or the next.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskId {
+        let task = Task {
+            future: Some(Box::pin(future)),
+            queued: true,
+            starved: false,
+            holding: false,
+        };
+        let id = self.0.tasks.borrow_mut().insert(task) as TaskId;
+        self.0.ready.borrow_mut().push_back(id);
+        id
+    }
+
+    /// Puts a task on the ready list.
+    pub fn wake(&self, task: TaskId) {
+        if let Some(task_slot) = self.0.tasks.borrow_mut().get_mut(task as usize)
+            && !std::mem::replace(&mut task_slot.queued, true)
+        {
+            self.0.ready.borrow_mut().push_back(task);
+        }
+    }
+
+    /// Lets the other ready tasks run first.
+    pub fn yield_now(&self) {
+        self.wake(self.current());
+    }
+
+    /// Wakes the running task at `deadline`, rounded up to a millisecond.
+    #[must_use]
+    pub fn start_timer(&self, deadline: Instant) -> TimerKey {
+        let after = deadline.saturating_duration_since(self.0.started);
+        let at_ms = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        self.0.wheel.borrow_mut().insert(at_ms, self.current())
+    }
+
+    /// Forgets a timer.
+    pub fn stop_timer(&self, timer: TimerKey) {
+        self.0.wheel.borrow_mut().remove(timer);
+    }
+
+    /// Wakes the running task when it is its turn for a receive buffer that has come back.
+    pub fn wait_for_buffer(&self) {
+        if let Some(task) = self.0.tasks.borrow_mut().get_mut(self.current() as usize)
+            && !std::mem::replace(&mut task.starved, true)
+        {
+            self.0.starved.borrow_mut().push_back(self.current());
+        }
+    }
+
+    /// Whether the running task still waits for its turn.
+    #[must_use]
+    pub fn waits_for_buffer(&self) -> bool {
+        self.0
+            .tasks
+            .borrow()
+            .get(self.current() as usize)
+            .is_some_and(|task| task.starved)
+    }
+
+    /// Whether receives wait for buffers: whoever holds some should let go of them.
+    #[must_use]
+    pub fn buffers_wanted(&self) -> bool {
+        !self.0.starved.borrow().is_empty()
+    }
+
+    /// Wakes the running task when buffers are wanted, because it holds some.
+    pub fn hold_buffers(&self) {
+        if let Some(task) = self.0.tasks.borrow_mut().get_mut(self.current() as usize)
+            && !std::mem::replace(&mut task.holding, true)
+        {
+            self.0.holders.borrow_mut().push(self.current());
+        }
+    }
+
+    /// What the runtime holds now.
+    #[must_use]
+    pub fn gauges(&self) -> RtGauges {
+        let ring = self.0.ring.borrow();
+        let arena = ring.arena();
+        RtGauges {
+            tasks: self.0.tasks.borrow().len(),
+            timers: self.0.wheel.borrow().len(),
+            operations: ring.operations(),
+            buffers_free: arena.free(),
+            leases: arena.buffers() - arena.free(),
+        }
+    }
+
+    /// Runs until `main` is done, then drops every other task and waits until the kernel has given everything back.
+    ///
+    /// # Errors
+    /// What io_uring_enter(2) says, when the ring cannot go on.
+    pub fn run(&self, main: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        let done = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&done);
+        self.spawn(async move {
+            main.await;
+            flag.set(true);
+        });
+        let mut woken: Vec<Owner> = Vec::new();
+        let mut fired = Vec::new();
+        while !done.get() {
+            self.0.now.set(Instant::now());
+            for owner in woken.drain(..) {
+                self.wake(owner.0);
+            }
+            self.offer_buffers();
+            self.run_ready();
+            self.expire_timers(&mut fired);
+            self.enter(&mut woken)?;
+        }
+        self.join()
+    }
+
+    /// Runs every task that is ready now; those that become ready meanwhile wait for the next turn.
+    fn run_ready(&self) {
+        let count = self.0.ready.borrow().len();
+        for _ in 0..count {
+            let Some(id) = self.0.ready.borrow_mut().pop_front() else {
+                return;
+            };
+            let future = self
+                .0
+                .tasks
+                .borrow_mut()
+                .get_mut(id as usize)
+                .and_then(|task| {
+                    task.queued = false;
+                    task.future.take()
+                });
+            let Some(mut future) = future else { continue };
+            self.0.current.set(id);
+            let polled = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            match polled {
+                Poll::Pending => {
+                    if let Some(task) = self.0.tasks.borrow_mut().get_mut(id as usize) {
+                        task.future = Some(future);
+                    }
+                }
+                Poll::Ready(()) => {
+                    drop(future);
+                    self.0.tasks.borrow_mut().remove(id as usize);
+                }
+            }
+        }
+    }
+
+    fn expire_timers(&self, fired: &mut Vec<u32>) {
+        self.0.wheel.borrow_mut().advance(self.elapsed_ms(), fired);
+        for task in fired.drain(..) {
+            self.wake(task);
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from((self.now() - self.0.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Wakes as many starved tasks as there are buffers; without any, asks those who hold some.
+    fn offer_buffers(&self) {
+        if self.0.starved.borrow().is_empty() {
+            return;
+        }
+        let free = usize::from(self.0.ring.borrow().arena().free());
+        if free == 0 {
+            let holders = std::mem::take(&mut *self.0.holders.borrow_mut());
+            for holder in holders {
+                self.unlist(holder, |task| task.holding = false);
+            }
+        }
+        for _ in 0..free {
+            let Some(starved) = self.0.starved.borrow_mut().pop_front() else {
+                return;
+            };
+            self.unlist(starved, |task| task.starved = false);
+        }
+    }
+
+    fn unlist(&self, id: TaskId, change: impl FnOnce(&mut Task)) {
+        if let Some(task) = self.0.tasks.borrow_mut().get_mut(id as usize) {
+            change(task);
+        }
+        self.wake(id);
+    }
+
+    /// One enter: without waiting while tasks are ready, else until a completion or the next timer, after a look.
+    fn enter(&self, woken: &mut Vec<Owner>) -> io::Result<()> {
+        let mut ring = self.0.ring.borrow_mut();
+        if !self.0.ready.borrow().is_empty() {
+            return ring.turn(Wait::No, woken);
+        }
+        let wait = match self.0.wheel.borrow().next_ms() {
+            None => Wait::Forever,
+            Some(at_ms) => {
+                let at = self.0.started + Duration::from_millis(at_ms);
+                Wait::For(at.saturating_duration_since(self.now()))
+            }
+        };
+        let mut spin = self.0.spin.borrow_mut();
+        if spin.off() || wait == Wait::For(Duration::ZERO) {
+            return ring.turn(wait, woken);
+        }
+        let window = match wait {
+            Wait::For(time) => spin.window().min(time),
+            _ => spin.window(),
+        };
+        // Submit first; what completes at once needs no look.
+        ring.turn(Wait::No, woken)?;
+        if !woken.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        if !window.is_zero() && ring.spin(window) {
+            return ring.turn(Wait::No, woken);
+        }
+        ring.turn(wait, woken)?;
+        spin.slept(start.elapsed());
+        Ok(())
+    }
+
+    /// Drops the tasks and waits for their operations, so that the ring can be closed.
+    fn join(&self) -> io::Result<()> {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        drop(tasks);
+        let deadline = Instant::now() + JOIN_TIMEOUT;
+        let mut woken = Vec::new();
+        let mut ring = self.0.ring.borrow_mut();
+        while ring.operations() > 0 && Instant::now() < deadline {
+            ring.turn(Wait::For(Duration::from_millis(10)), &mut woken)?;
+            woken.clear();
+        }
+        Ok(())
+    }
+}
+
+/// How long the end of a worker waits for cancelled operations; a SEND_ZC to a dead peer may take longer, and leaks.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
