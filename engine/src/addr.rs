@@ -1,0 +1,615 @@
+//! Hosts, authorities and the kinds of addresses, parsed once and never strings again.
+//!
+//! [`Authority`] is the `host:port` of a CONNECT target; [`AddressClass`] says what an address is when a Linux host
+//! dials it. Nothing here resolves a name, and nothing decides who may reach what: that is the policy's. Grammars ask
+//! for an authority, dialling and policy use it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+
+/// Bytes of a name without its trailing dot (RFC 1035 section 2.3.4: 255 on the wire).
+const NAME_BYTES_MAX: usize = 253;
+/// Bytes of one label of a name (RFC 1035 section 2.3.4).
+const LABEL_BYTES_MAX: usize = 63;
+
+/// The host of an authority.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name in lower case. A trailing dot (absolute name) is kept: resolving depends on it.
+    Name(Box<str>),
+    /// An IPv4 address, written as four decimal numbers.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+/// A host and a port: the authority-form of a request target (RFC 9112 section 3.2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Authority {
+    /// Where to.
+    pub host: Host,
+    /// Which port; 0 cannot be dialled and is no authority.
+    pub port: NonZeroU16,
+}
+
+/// What is wrong with an authority, by the element of its grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityError {
+    /// Nothing before the port.
+    HostMissing,
+    /// No colon, or nothing behind it: a CONNECT target has no default port.
+    PortMissing,
+    /// Not a plain decimal number from 1 to 65535: signs, spaces and leading zeros are read differently elsewhere.
+    Port,
+    /// Credentials before the host (`user:password@host`).
+    Userinfo,
+    /// A scheme, path, query or fragment around the host.
+    NotAuthority,
+    /// `%41` and the like: the decoded name would be another one than the name that was judged.
+    PercentEncoding,
+    /// A byte that is not a letter, digit, hyphen, underscore or dot of ASCII.
+    NameByte,
+    /// More than 253 bytes.
+    NameTooLong,
+    /// Two dots in a row, or a dot at the start.
+    LabelEmpty,
+    /// More than 63 bytes between two dots.
+    LabelTooLong,
+    /// A host that ends in a number and is not four plain decimal numbers. Resolvers and browsers read `127.1`,
+    /// `0x7f.1`, `010.0.0.1` as addresses, rules that look at names do not.
+    Ipv4,
+    /// What stands in brackets is not an IPv6 address, or a bracket is missing.
+    Ipv6,
+    /// An IPv6 zone (`fe80::1%eth0`): it names an interface of one machine, so it means nothing, or something else,
+    /// on this one; RFC 9110 section 4.2 knows no zone either.
+    Ipv6Zone,
+}
+
+impl Authority {
+    /// Parses `host:port`, strictly: both must be there, and nothing else.
+    ///
+    /// Names may have underscores and hyphens anywhere, because names in use have them.
+    pub fn parse(authority: &[u8]) -> Result<Self, AuthorityError> {
+        let (host, port) = split_port(authority);
+        let host = Host::parse(host)?;
+        let port = parse_port(port.unwrap_or_default())?;
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Host {
+    /// Parses a host without a port; an IPv6 address stands in brackets.
+    pub fn parse(host: &[u8]) -> Result<Self, AuthorityError> {
+        let (form, text) = Form::of(host)?;
+        Ok(match form {
+            Form::Name => Self::Name(text.to_ascii_lowercase().into_boxed_str()),
+            Form::V4(address) => Self::V4(address),
+            Form::V6(address) => Self::V6(address),
+        })
+    }
+
+    /// Says whether [`Host::parse`] would succeed, without keeping anything.
+    pub fn is_valid(host: &[u8]) -> bool {
+        Form::of(host).is_ok()
+    }
+
+    /// The address, when no name has to be resolved.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Name(_) => None,
+            Self::V4(address) => Some(IpAddr::V4(*address)),
+            Self::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::V4(address) => address.fmt(f),
+            Self::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+impl AuthorityError {
+    /// What is wrong, for a person; never contains what the peer sent.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::HostMissing => "the host is missing",
+            Self::PortMissing => "the port is missing",
+            Self::Port => "the port is not a plain decimal number from 1 to 65535",
+            Self::Userinfo => "credentials do not belong into the target",
+            Self::NotAuthority => "the target is not host:port",
+            Self::PercentEncoding => "the host is percent-encoded",
+            Self::NameByte => "the host has a byte that no host name has",
+            Self::NameTooLong => "the host name is longer than 253 bytes",
+            Self::LabelEmpty => "the host name has an empty label",
+            Self::LabelTooLong => "the host name has a label longer than 63 bytes",
+            Self::Ipv4 => "the host ends in a number but is not a dotted decimal IPv4 address",
+            Self::Ipv6 => "the host is not an IPv6 address in brackets",
+            Self::Ipv6Zone => "an IPv6 zone means nothing on another machine",
+        }
+    }
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for AuthorityError {}
+
+/// Splits a port off: `None` without a colon behind the host. Neither part is checked.
+pub(crate) fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let colon = authority.iter().rposition(|byte| *byte == b':');
+    let bracket = authority.iter().rposition(|byte| *byte == b']');
+    match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) if bracket.is_none_or(|bracket| bracket < host.len()) => {
+            (host, port.get(1..))
+        }
+        _ => (authority, None),
+    }
+}
+
+fn parse_port(port: &[u8]) -> Result<NonZeroU16, AuthorityError> {
+    if port.is_empty() {
+        return Err(AuthorityError::PortMissing);
+    }
+    // The standard library would take a sign and leading zeros.
+    if port.starts_with(b"0") || !port.iter().all(u8::is_ascii_digit) {
+        return Err(AuthorityError::Port);
+    }
+    let digits = str::from_utf8(port).map_err(|_| AuthorityError::Port)?;
+    digits.parse().map_err(|_| AuthorityError::Port)
+}
+
+/// Which of the three a host is, before anything is stored.
+enum Form {
+    Name,
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl Form {
+    fn of(host: &[u8]) -> Result<(Self, &str), AuthorityError> {
+        let text = str::from_utf8(host).map_err(|_| AuthorityError::NameByte)?;
+        if text.is_empty() {
+            return Err(AuthorityError::HostMissing);
+        }
+        if let Some(rest) = text.strip_prefix('[') {
+            let inner = rest.strip_suffix(']').ok_or(AuthorityError::Ipv6)?;
+            if inner.contains('%') {
+                return Err(AuthorityError::Ipv6Zone);
+            }
+            let address = inner.parse().map_err(|_| AuthorityError::Ipv6)?;
+            return Ok((Self::V6(address), text));
+        }
+        if check_name(text)? == LastLabel::Number {
+            let address = text.parse().map_err(|_| AuthorityError::Ipv4)?;
+            return Ok((Self::V4(address), text));
+        }
+        Ok((Self::Name, text))
+    }
+}
+
+#[derive(PartialEq)]
+enum LastLabel {
+    Number,
+    Word,
+}
+
+fn check_name(name: &str) -> Result<LastLabel, AuthorityError> {
+    let relative = name.strip_suffix('.').unwrap_or(name);
+    if relative.len() > NAME_BYTES_MAX {
+        return Err(AuthorityError::NameTooLong);
+    }
+    let mut last = relative;
+    for label in relative.split('.') {
+        if !label.bytes().all(is_label_byte) {
+            return Err(bad_byte(name));
+        }
+        match label.len() {
+            0 => return Err(AuthorityError::LabelEmpty),
+            1..=LABEL_BYTES_MAX => last = label,
+            _ => return Err(AuthorityError::LabelTooLong),
+        }
+    }
+    Ok(if is_number(last) {
+        LastLabel::Number
+    } else {
+        LastLabel::Word
+    })
+}
+
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// The "ends in a number" rule of the WHATWG URL standard: decimal digits, or `0x` and any hexadecimal digits.
+fn is_number(label: &str) -> bool {
+    let hexadecimal = label
+        .strip_prefix("0x")
+        .or_else(|| label.strip_prefix("0X"));
+    match hexadecimal {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+#[cold]
+fn bad_byte(name: &str) -> AuthorityError {
+    if name.contains('@') {
+        AuthorityError::Userinfo
+    } else if name.contains(['/', '\\', '?', '#']) {
+        AuthorityError::NotAuthority
+    } else if name.contains('%') {
+        AuthorityError::PercentEncoding
+    } else if name.contains(['[', ']']) {
+        AuthorityError::Ipv6
+    } else {
+        AuthorityError::NameByte
+    }
+}
+
+/// What an address is to the host that dials it. An address that carries another one is what the other one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressClass {
+    /// This machine: 127.0.0.0/8 and `::1`, and what Linux takes for them (0.0.0.0/8, `::`).
+    Loopback,
+    /// This link: 169.254.0.0/16 and fe80::/10, where clouds and hypervisors keep their metadata services.
+    LinkLocal,
+    /// A cloud's metadata or host service outside the link-local ranges.
+    Metadata,
+    /// Multicast: no TCP connection can lead there.
+    Multicast,
+    /// The limited broadcast address.
+    Broadcast,
+    /// 64:ff9b:1::/48 (RFC 8215): carries an IPv4 address at a place that only the local translator knows, so what it
+    /// leads to cannot be told.
+    LocalTranslation,
+    /// Every other unicast address, private ranges included.
+    Ordinary,
+}
+
+impl AddressClass {
+    /// Classifies the very address that is about to be dialled.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        match address.octets() {
+            [0 | 127, ..] => Self::Loopback,
+            [169, 254, ..] => Self::LinkLocal,
+            // Alibaba Cloud; Azure's WireServer; Oracle Cloud Classic.
+            [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => Self::Metadata,
+            [224..=239, ..] => Self::Multicast,
+            [255, 255, 255, 255] => Self::Broadcast,
+            _ => Self::Ordinary,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        if let Some(carried) = carried_v4(address) {
+            return Self::of_v4(carried);
+        }
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0xfe80..=0xfebf, ..] => Self::LinkLocal,
+            [0xff00..=0xffff, ..] => Self::Multicast,
+            [0x64, 0xff9b, 1, ..] => Self::LocalTranslation,
+            // Amazon's service block; Google Cloud; Oracle Cloud; Scaleway; Akamai; Alibaba Cloud.
+            [0xfd00, 0xec2, ..]
+            | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+            | [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+            | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42]
+            | [0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1]
+            | [0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200] => Self::Metadata,
+            _ => Self::Ordinary,
+        }
+    }
+}
+
+/// The IPv4 address that an IPv6 address leads to by its form alone.
+fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 1] => return None,
+        // IPv4-compatible (RFC 4291 section 2.5.5.1); `::` comes out as 0.0.0.0, which is how Linux dials it.
+        [0, 0, 0, 0, 0, 0, high, low]
+        // IPv4-mapped (RFC 4291 section 2.5.5.2).
+        | [0, 0, 0, 0, 0, 0xffff, high, low]
+        // IPv4-translated (RFC 2765 section 2.1).
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        // NAT64, well-known prefix (RFC 6052 section 2.1).
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        // 6to4 (RFC 3056 section 2).
+        | [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Some(Ipv4Addr::new(a, b, c, d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AddressClass::*;
+    use super::AuthorityError::*;
+    use super::*;
+
+    fn parse(authority: &str) -> Result<Authority, AuthorityError> {
+        Authority::parse(authority.as_bytes())
+    }
+
+    #[test]
+    fn authorities_round_trip() {
+        let long_label = "a".repeat(LABEL_BYTES_MAX);
+        let long_name = format!("{long_label}.{long_label}.{long_label}.{}", "a".repeat(61));
+        assert_eq!(long_name.len(), NAME_BYTES_MAX);
+        for (written, shown) in [
+            ("example.com:443", "example.com:443"),
+            ("Example.COM:443", "example.com:443"),
+            ("localhost:1", "localhost:1"),
+            ("h:65535", "h:65535"),
+            ("absolute.example.:80", "absolute.example.:80"),
+            (
+                "_dmarc.under_score.example:80",
+                "_dmarc.under_score.example:80",
+            ),
+            ("-r3---sn-.example:80", "-r3---sn-.example:80"),
+            ("xn--bcher-kva.example:443", "xn--bcher-kva.example:443"),
+            ("1.2.3.4.example:80", "1.2.3.4.example:80"),
+            ("3com:80", "3com:80"),
+            ("0xg:80", "0xg:80"),
+            ("dead.beef:80", "dead.beef:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("255.255.255.255:80", "255.255.255.255:80"),
+            ("[::]:80", "[::]:80"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]:443"),
+            ("[::ffff:192.0.2.1]:443", "[::ffff:192.0.2.1]:443"),
+            (&format!("{long_name}:80"), &format!("{long_name}:80")),
+            (&format!("{long_name}.:80"), &format!("{long_name}.:80")),
+        ] {
+            let authority = parse(written).unwrap_or_else(|error| panic!("{written}: {error}"));
+            assert_eq!(authority.to_string(), *shown, "{written}");
+            assert_eq!(parse(&authority.to_string()), Ok(authority), "{written}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_told_apart() {
+        let host = |text: &str| Host::parse(text.as_bytes());
+        assert_eq!(host("A.b"), Ok(Host::Name("a.b".into())));
+        assert_eq!(host("127.0.0.1"), Ok(Host::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(host("[::1]"), Ok(Host::V6(Ipv6Addr::LOCALHOST)));
+        assert_eq!(host("a.b").map(|host| host.address()), Ok(None));
+        assert_eq!(
+            host("[::1]").map(|host| host.address()),
+            Ok(Some(IpAddr::V6(Ipv6Addr::LOCALHOST)))
+        );
+        assert!(Host::is_valid(b"a.b") && !Host::is_valid(b"a..b"));
+    }
+
+    const NO_AUTHORITIES: &[(&str, AuthorityError)] = &[
+        ("", HostMissing),
+        (":", HostMissing),
+        (":80", HostMissing),
+        ("host", PortMissing),
+        ("host:", PortMissing),
+        ("[::1]", PortMissing),
+        ("[::1]:", PortMissing),
+        ("h:0", Port),
+        ("h:00", Port),
+        ("h:65536", Port),
+        ("h:99999999999999999999999", Port),
+        ("h:+80", Port),
+        ("h:-80", Port),
+        ("h:080", Port),
+        ("h:8 0", Port),
+        ("h: 80", Port),
+        ("h:80 ", Port),
+        ("h:0x50", Port),
+        ("h:http", Port),
+        ("h:80/", Port),
+        ("h:80/path", Port),
+        ("h:80?query", Port),
+        ("h:80#fragment", Port),
+        ("h:80\0", Port),
+        ("h:\u{664}\u{664}", Port),
+        ("http://h", Port),
+        ("u:p@h:80", Userinfo),
+        ("u@h:80", Userinfo),
+        ("@h:80", Userinfo),
+        ("http://u@h:80", Userinfo),
+        ("http://h:80", NotAuthority),
+        ("//h:80", NotAuthority),
+        ("h/x:80", NotAuthority),
+        ("h\\x:80", NotAuthority),
+        ("h?:80", NotAuthority),
+        ("h#:80", NotAuthority),
+        ("%6c:80", PercentEncoding),
+        ("h%00.example:80", PercentEncoding),
+        ("h:80:80", NameByte),
+        ("::1:80", NameByte),
+        ("a b:80", NameByte),
+        (" h:80", NameByte),
+        ("h\0:80", NameByte),
+        ("h\r\nX:80", NameByte),
+        ("h\t:80", NameByte),
+        ("h\x7f:80", NameByte),
+        ("b\u{fc}cher.example:80", NameByte),
+        ("\u{ff11}27.0.0.1:80", NameByte),
+        ("a,b:80", NameByte),
+        ("*:80", NameByte),
+        ("a;b:80", NameByte),
+        ("a=b:80", NameByte),
+        ("~h:80", NameByte),
+        (".:80", LabelEmpty),
+        ("..:80", LabelEmpty),
+        (".h:80", LabelEmpty),
+        ("a..b:80", LabelEmpty),
+        ("h..:80", LabelEmpty),
+        ("127.1:80", Ipv4),
+        ("2130706433:80", Ipv4),
+        ("0:80", Ipv4),
+        ("0x7f.1:80", Ipv4),
+        ("0x7f000001:80", Ipv4),
+        ("0X7F000001:80", Ipv4),
+        ("127.0x1:80", Ipv4),
+        ("h.0x:80", Ipv4),
+        ("1.2.3.4.5:80", Ipv4),
+        ("1.2.3.256:80", Ipv4),
+        ("256.1.1.1:80", Ipv4),
+        ("010.0.0.1:80", Ipv4),
+        ("127.0.0.01:80", Ipv4),
+        ("127.0.0.1.:80", Ipv4),
+        ("example.1:80", Ipv4),
+        ("[192.0.2.1]:80", Ipv6),
+        ("[h]:80", Ipv6),
+        ("[]:80", Ipv6),
+        ("[::1:80", Ipv6),
+        ("::1]:80", Ipv6),
+        ("[::1]x:80", Ipv6),
+        ("x[::1]:80", Ipv6),
+        ("[[::1]]:80", Ipv6),
+        ("[::1 ]:80", Ipv6),
+        ("[1::2::3]:80", Ipv6),
+        ("[::12345]:80", Ipv6),
+        ("[::ffff:127.1]:80", Ipv6),
+        ("[v1.x]:80", Ipv6),
+        ("[fe80::1%eth0]:80", Ipv6Zone),
+        ("[fe80::1%25eth0]:80", Ipv6Zone),
+    ];
+
+    #[test]
+    fn what_is_not_host_and_port_is_refused() {
+        for (written, error) in NO_AUTHORITIES {
+            assert_eq!(parse(written), Err(*error), "{written:?}");
+        }
+        assert_eq!(Authority::parse(b"\xff:80"), Err(NameByte));
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_refused() {
+        let long_label = "a".repeat(LABEL_BYTES_MAX + 1);
+        let long_name = "ab.".repeat(84) + "ab";
+        assert_eq!(long_name.len(), NAME_BYTES_MAX + 1);
+        for (written, error) in [
+            (&format!("{long_label}:80"), LabelTooLong),
+            (&format!("x.{long_label}.y:80"), LabelTooLong),
+            (&format!("{long_name}:80"), NameTooLong),
+            (&format!("{long_name}.:80"), NameTooLong),
+        ] {
+            assert_eq!(parse(written), Err(error), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_outside_names_is_refused() {
+        for byte in 0..=u8::MAX {
+            let allowed = byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            assert_eq!(Host::is_valid(&[b'a', byte, b'a']), allowed, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn errors_speak_to_people() {
+        let error = AuthorityError::Port;
+        assert_eq!(
+            error.to_string(),
+            "the port is not a plain decimal number from 1 to 65535"
+        );
+    }
+
+    const CLASSES: &[(&str, AddressClass)] = &[
+        ("127.0.0.1", Loopback),
+        ("127.255.255.254", Loopback),
+        ("0.0.0.0", Loopback),
+        ("0.1.2.3", Loopback),
+        ("::1", Loopback),
+        ("::", Loopback),
+        ("::127.0.0.1", Loopback),
+        ("::0.0.0.2", Loopback),
+        ("::ffff:127.0.0.1", Loopback),
+        ("::ffff:0.0.0.0", Loopback),
+        ("::ffff:0:127.0.0.1", Loopback),
+        ("64:ff9b::127.0.0.1", Loopback),
+        ("64:ff9b::", Loopback),
+        ("2002:7f00:1::", Loopback),
+        ("2002:7f00:1:5:6:7:8:9", Loopback),
+        ("169.254.169.254", LinkLocal),
+        ("169.254.0.0", LinkLocal),
+        ("fe80::1", LinkLocal),
+        ("febf::1", LinkLocal),
+        ("::ffff:169.254.169.254", LinkLocal),
+        ("::169.254.169.254", LinkLocal),
+        ("64:ff9b::a9fe:a9fe", LinkLocal),
+        ("2002:a9fe:a9fe::1", LinkLocal),
+        ("100.100.100.200", Metadata),
+        ("168.63.129.16", Metadata),
+        ("192.0.0.192", Metadata),
+        ("::ffff:100.100.100.200", Metadata),
+        ("64:ff9b::100.100.100.200", Metadata),
+        ("fd00:ec2::254", Metadata),
+        ("fd00:ec2::23", Metadata),
+        ("fd20:ce::254", Metadata),
+        ("fd00:c1::a9fe:a9fe", Metadata),
+        ("fd00:42::42", Metadata),
+        ("fd00:a9fe:a9fe::1", Metadata),
+        ("fd00:100::100:200", Metadata),
+        ("224.0.0.1", Multicast),
+        ("239.255.255.255", Multicast),
+        ("ff02::1", Multicast),
+        ("::ffff:224.0.0.1", Multicast),
+        ("255.255.255.255", Broadcast),
+        ("::ffff:255.255.255.255", Broadcast),
+        ("64:ff9b:1::1", LocalTranslation),
+        ("64:ff9b:1:ffff::127.0.0.1", LocalTranslation),
+        ("1.1.1.1", Ordinary),
+        ("10.0.0.1", Ordinary),
+        ("192.168.1.1", Ordinary),
+        ("126.255.255.255", Ordinary),
+        ("128.0.0.1", Ordinary),
+        ("169.253.255.255", Ordinary),
+        ("169.255.0.0", Ordinary),
+        ("223.255.255.255", Ordinary),
+        ("240.0.0.1", Ordinary),
+        ("255.255.255.254", Ordinary),
+        ("100.100.100.201", Ordinary),
+        ("2001:db8::1", Ordinary),
+        ("2001:db8::7f00:1", Ordinary),
+        ("fe7f::1", Ordinary),
+        ("fec0::1", Ordinary),
+        ("feff::1", Ordinary),
+        ("fd00::1", Ordinary),
+        ("fd20:ce::255", Ordinary),
+        ("::1:0:0", Ordinary),
+        ("::2:0:0:1", Ordinary),
+        ("::ffff:192.0.2.1", Ordinary),
+        ("::192.0.2.1", Ordinary),
+        ("64:ff9b::192.0.2.1", Ordinary),
+        ("64:ff9b:2::1", Ordinary),
+        ("2002:c000:201::", Ordinary),
+        ("2003:7f00:1::", Ordinary),
+    ];
+
+    #[test]
+    fn addresses_are_what_they_lead_to() {
+        for (address, class) in CLASSES {
+            let parsed: IpAddr = address.parse().unwrap();
+            assert_eq!(AddressClass::of(parsed), *class, "{address}");
+        }
+    }
+}
