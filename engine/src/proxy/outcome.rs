@@ -1,0 +1,249 @@
+//! How a connection ended: one record that becomes the answer on the wire, the log line and the numbers, in one place.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tracing::{Level, debug, enabled};
+
+use super::Proxy;
+use crate::net::resolver::ResolveError;
+use crate::net::{DialError, TcpStream};
+use crate::proto::http1::{HeadError, ProxyError, Reply, Status};
+
+/// Whose doing it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// The target's, or the way to it.
+    Upstream,
+    /// This proxy's.
+    Proxy,
+}
+
+/// How far the connection had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Accepted, nothing read.
+    Accept,
+    /// Reading the request head.
+    Head,
+    /// Resolving and connecting.
+    Dial,
+    /// Relaying.
+    Relay,
+}
+
+/// What ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Both directions ended with FIN.
+    Done,
+    /// FIN before a request was whole.
+    Closed,
+    /// RST.
+    Reset,
+    /// Another error of the connection, with its errno.
+    Lost(i32),
+    /// No whole head in time.
+    HeadTimeout,
+    /// Not a request that this proxy serves.
+    Head(HeadError),
+    /// No connection to the target.
+    Dial(DialError),
+    /// No byte for too long.
+    IdleTimeout,
+    /// No byte for too long after one direction had ended.
+    HalfCloseTimeout,
+    /// Too many connections.
+    ConnectionLimit,
+    /// No descriptors left.
+    Exhausted,
+    /// Cut off at the end of a drain.
+    Drained,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whose doing it was.
+    pub side: Side,
+    /// How far it had come.
+    pub phase: Phase,
+    /// What ended it.
+    pub cause: Cause,
+}
+
+impl Cause {
+    /// The cause that an errno of a connected socket stands for.
+    #[must_use]
+    pub fn of_errno(errno: i32) -> Self {
+        match errno {
+            libc::ECONNRESET | libc::EPIPE | libc::ENOTCONN | libc::ECONNABORTED => Self::Reset,
+            _ => Self::Lost(errno),
+        }
+    }
+}
+
+impl Outcome {
+    /// What the client is told; `None` when there is nobody to tell, or when the tunnel stands already.
+    #[must_use]
+    pub fn reply(&self) -> Option<Reply> {
+        Some(match self.cause {
+            Cause::HeadTimeout => reply(
+                Status::RequestTimeout,
+                ProxyError::HttpRequestError,
+                "The request head took too long.",
+            ),
+            Cause::Head(error) => error.into(),
+            Cause::Dial(error) => dial_reply(error),
+            Cause::ConnectionLimit => reply(
+                Status::ServiceUnavailable,
+                ProxyError::ConnectionLimitReached,
+                "This proxy has as many connections as it may. Try again later.",
+            ),
+            Cause::Exhausted => exhausted(),
+            _ => return None,
+        })
+    }
+}
+
+fn reply(status: Status, error: ProxyError, text: &'static str) -> Reply {
+    Reply {
+        status,
+        error: Some(error),
+        details: "",
+        text,
+    }
+}
+
+fn exhausted() -> Reply {
+    let text = "This proxy is out of descriptors or ports. Try again later.";
+    reply(
+        Status::ServiceUnavailable,
+        ProxyError::ProxyInternalError,
+        text,
+    )
+}
+
+fn dial_reply(error: DialError) -> Reply {
+    let (status, error, text) = match error {
+        DialError::Forbidden => {
+            let text = "This proxy does not connect clients to that address.";
+            (Status::Forbidden, ProxyError::DestinationIpProhibited, text)
+        }
+        DialError::Refused => (
+            Status::BadGateway,
+            ProxyError::ConnectionRefused,
+            "The target refused the connection.",
+        ),
+        DialError::Unreachable(_) | DialError::Failed(_) => (
+            Status::BadGateway,
+            ProxyError::DestinationIpUnroutable,
+            "The target cannot be reached.",
+        ),
+        DialError::TimedOut => (
+            Status::GatewayTimeout,
+            ProxyError::ConnectionTimeout,
+            "The target did not answer in time.",
+        ),
+        DialError::Resolve(ResolveError::Timeout) => (
+            Status::GatewayTimeout,
+            ProxyError::DnsTimeout,
+            "The name server did not answer in time.",
+        ),
+        DialError::Exhausted(_) | DialError::Resolve(ResolveError::Overloaded) => {
+            return exhausted();
+        }
+        DialError::Resolve(_) => (
+            Status::BadGateway,
+            ProxyError::DnsError,
+            "The target's name does not resolve.",
+        ),
+    };
+    reply(status, error, text)
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accept => "accept",
+            Self::Head => "head",
+            Self::Dial => "dial",
+            Self::Relay => "relay",
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Closed => f.write_str("closed"),
+            Self::Reset => f.write_str("reset"),
+            Self::Lost(errno) => write!(f, "lost ({})", std::io::Error::from_raw_os_error(*errno)),
+            Self::HeadTimeout => f.write_str("head timeout"),
+            Self::Head(error) => write!(f, "bad request ({error})"),
+            Self::Dial(error) => write!(f, "not connected ({error})"),
+            Self::IdleTimeout => f.write_str("idle timeout"),
+            Self::HalfCloseTimeout => f.write_str("half-close timeout"),
+            Self::ConnectionLimit => f.write_str("connection limit"),
+            Self::Exhausted => f.write_str("out of descriptors"),
+            Self::Drained => f.write_str("drained"),
+        }
+    }
+}
+
+/// What the log line of a connection needs; kept only while the debug log is on.
+pub(super) struct Story(Option<Box<Chapters>>);
+
+struct Chapters {
+    client: Option<SocketAddr>,
+    target: Option<Box<str>>,
+    start: Instant,
+}
+
+impl Story {
+    /// Starts with the client's address, if anybody will read it.
+    pub(super) fn begin(proxy: &Proxy, client: &TcpStream) -> Self {
+        Self(enabled!(Level::DEBUG).then(|| {
+            Box::new(Chapters {
+                client: client.peer_address().ok(),
+                target: None,
+                start: proxy.rt.now(),
+            })
+        }))
+    }
+
+    /// Adds where the client wants to go.
+    pub(super) fn target(&mut self, target: &dyn fmt::Display) {
+        if let Some(chapters) = &mut self.0 {
+            chapters.target = Some(target.to_string().into_boxed_str());
+        }
+    }
+
+    /// Writes the line.
+    pub(super) fn end(&mut self, proxy: &Proxy, outcome: &Outcome, up: u64, down: u64) {
+        let Some(chapters) = self.0.take() else {
+            return;
+        };
+        let client = chapters
+            .client
+            .map_or_else(|| "-".to_owned(), |client| client.to_string());
+        let target = chapters.target.as_deref().unwrap_or("-");
+        let ms = (proxy.rt.now() - chapters.start).as_millis() as u64;
+        let Outcome { side, phase, cause } = outcome;
+        debug!(%client, %target, %side, %phase, %cause, up, down, ms, "closed");
+    }
+}

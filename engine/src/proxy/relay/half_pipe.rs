@@ -1,0 +1,334 @@
+//! One direction of a relay. It copies through receive buffers while messages are small, and splices once they have
+//! proved bulky; both changes keep every byte in its place. See `kernel-notes/splice.md`.
+
+use std::collections::VecDeque;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::super::Proxy;
+use super::super::zero_copy::Copied;
+use crate::limits;
+use crate::net::{Incoming, StreamGone, TcpStream};
+use crate::ring::sys::{Pipe, Spliced};
+use crate::ring::{Interest, Lease, SendData};
+use crate::rt::Operation;
+
+/// How bytes move in this direction now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Receive into the arena, send from there.
+    Copy,
+    /// The receive was asked to stop; what it had is still being sent.
+    Promoting,
+    /// splice(2) through a pipe.
+    Splice,
+}
+
+/// Which end failed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    Source(i32),
+    Sink(i32),
+}
+
+/// One direction.
+pub(super) struct HalfPipe {
+    mode: Mode,
+    /// To be sent before anything received: early bytes, the rest of a partial send, what was moved out of the arena.
+    backlog: VecDeque<SendData>,
+    pipe: Option<Pipe>,
+    /// The source's readiness in splice mode, or the sink's room in either mode.
+    wait: Option<Operation>,
+    /// `wait` is for room at the sink.
+    blocked: bool,
+    full_buffers: u32,
+    small_splices: u32,
+    /// The source has sent FIN, and nothing of it is left with the kernel.
+    source_ended: bool,
+    /// FIN has been passed on, after the last byte.
+    done: bool,
+    copied: Option<Copied>,
+    pub(super) moved: u64,
+}
+
+impl HalfPipe {
+    /// A direction that sends `backlog` first.
+    pub(super) fn new(backlog: VecDeque<SendData>, source_ended: bool) -> Self {
+        Self {
+            mode: Mode::Copy,
+            backlog,
+            pipe: None,
+            wait: None,
+            blocked: false,
+            full_buffers: 0,
+            small_splices: 0,
+            source_ended,
+            done: false,
+            copied: None,
+            moved: 0,
+        }
+    }
+
+    /// FIN was received and passed on.
+    pub(super) fn done(&self) -> bool {
+        self.done
+    }
+
+    /// FIN was received; the source's reading side has nothing in the ring any more.
+    pub(super) fn source_ended(&self) -> bool {
+        self.source_ended
+    }
+
+    /// Goes as far as it can without waiting.
+    pub(super) fn step(
+        &mut self,
+        proxy: &Proxy,
+        source: &mut TcpStream,
+        sink: &mut TcpStream,
+    ) -> Result<(), Failure> {
+        let mut budget = limits::RELAY_BYTES_PER_TURN;
+        while !self.done {
+            if let Some(wait) = &mut self.wait {
+                if wait.poll_result().is_pending() {
+                    self.make_room(proxy, source);
+                    return Ok(());
+                }
+                self.wait = None;
+                self.blocked = false;
+            }
+            let progress = match self.mode {
+                Mode::Copy | Mode::Promoting => self.copy(proxy, source, sink)?,
+                Mode::Splice => self.splice(proxy, source, sink, &mut budget)?,
+            };
+            if progress.is_pending() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops waiting, so that the streams can be joined, and gives the pipe back.
+    pub(super) fn stop(&mut self, proxy: &Proxy) {
+        self.wait = None;
+        self.backlog.clear();
+        if let Some(pipe) = self.pipe.take() {
+            proxy.pipes.put(pipe);
+        }
+    }
+
+    fn copy(
+        &mut self,
+        proxy: &Proxy,
+        source: &mut TcpStream,
+        sink: &mut TcpStream,
+    ) -> Result<Poll<()>, Failure> {
+        if sink.sending() {
+            let Poll::Ready(outcome) = sink.poll_sent() else {
+                return Ok(Poll::Pending);
+            };
+            let mut data = outcome.data;
+            match outcome.result {
+                Ok(sent) => {
+                    self.moved += u64::from(sent);
+                    data.advance(sent);
+                }
+                Err(libc::EAGAIN | libc::EINTR) => {}
+                Err(errno) => return Err(Failure::Sink(errno)),
+            }
+            if !data.as_slice().is_empty() {
+                self.backlog.push_front(data);
+                self.wait_for_room(proxy, sink);
+                return Ok(Poll::Ready(()));
+            }
+        }
+        if let Some(next) = self.backlog.pop_front() {
+            self.send(proxy, next, sink);
+            return Ok(Poll::Pending);
+        }
+        if self.source_ended {
+            return self.finish(sink);
+        }
+        let incoming = if self.mode == Mode::Copy {
+            source.poll_incoming()
+        } else {
+            source.poll_received()
+        };
+        match incoming {
+            Poll::Ready(Incoming::Bytes(lease)) => {
+                self.judge(proxy, &lease, source);
+                self.send(proxy, SendData::Lease(lease), sink);
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(Incoming::Fin) => {
+                self.source_ended = true;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Incoming::Failed(errno)) => Err(Failure::Source(errno)),
+            Poll::Pending if self.mode == Mode::Promoting && !source.receiving() => {
+                self.mode = Mode::Splice;
+                self.small_splices = 0;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// Counts full buffers, and asks the receive to stop when there were enough in a row.
+    fn judge(&mut self, proxy: &Proxy, lease: &Lease, source: &TcpStream) {
+        self.full_buffers = if lease.fills_buffer() {
+            self.full_buffers + 1
+        } else {
+            0
+        };
+        let Some(tuning) = proxy.splice else { return };
+        if self.full_buffers >= tuning.promote_full_buffers && self.mode == Mode::Copy {
+            self.mode = Mode::Promoting;
+            self.full_buffers = 0;
+            proxy.counters.promotions.add(1);
+            source.pause_incoming();
+        }
+    }
+
+    fn send(&mut self, proxy: &Proxy, data: SendData, sink: &mut TcpStream) {
+        let zero_copy = match &data {
+            SendData::Lease(lease) if self.full_buffers > 0 => {
+                if self.copied.is_none() {
+                    self.copied = proxy.zero_copy.route(&proxy.rt, sink);
+                }
+                self.copied
+                    .as_ref()
+                    .filter(|copied| proxy.zero_copy.pays(&proxy.rt, lease, copied))
+                    .cloned()
+            }
+            _ => None,
+        };
+        proxy
+            .counters
+            .zero_copy_sends
+            .add(u64::from(zero_copy.is_some()));
+        sink.start_send(data, zero_copy);
+    }
+
+    fn splice(
+        &mut self,
+        proxy: &Proxy,
+        source: &TcpStream,
+        sink: &TcpStream,
+        budget: &mut u32,
+    ) -> Result<Poll<()>, Failure> {
+        use std::os::fd::AsFd;
+        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        if let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
+            match pipe
+                .drain(sink.as_fd())
+                .map_err(|error| Failure::Sink(errno(error)))?
+            {
+                Spliced::Moved(bytes) => {
+                    self.moved += u64::from(bytes);
+                    *budget = budget.saturating_sub(bytes);
+                }
+                Spliced::Blocked | Spliced::End => self.wait_for_room(proxy, sink),
+            }
+            return Ok(Poll::Ready(()));
+        }
+        if self.source_ended {
+            return self.finish(sink);
+        }
+        if *budget == 0 {
+            self.return_pipe(proxy);
+            proxy.rt.yield_now();
+            return Ok(Poll::Pending);
+        }
+        if self.pipe.is_none() {
+            self.pipe = proxy.pipes.take();
+        }
+        let Some(pipe) = &mut self.pipe else {
+            proxy.counters.pipes_missing.add(1);
+            self.demote();
+            return Ok(Poll::Ready(()));
+        };
+        let filled = pipe
+            .fill(source.as_fd(), limits::SPLICE_BYTES)
+            .map_err(|error| Failure::Source(errno(error)))?;
+        match filled {
+            Spliced::Moved(bytes) => {
+                let small = proxy
+                    .splice
+                    .is_none_or(|tuning| bytes < tuning.demote_bytes);
+                self.small_splices = if small { self.small_splices + 1 } else { 0 };
+            }
+            Spliced::End => self.source_ended = true,
+            Spliced::Blocked => {
+                self.return_pipe(proxy);
+                if proxy
+                    .splice
+                    .is_none_or(|tuning| self.small_splices >= tuning.demote_small_splices)
+                {
+                    proxy.counters.demotions.add(1);
+                    self.demote();
+                } else {
+                    self.wait = Some(source.readiness(Interest::Readable));
+                }
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn demote(&mut self) {
+        self.mode = Mode::Copy;
+        self.full_buffers = 0;
+    }
+
+    fn return_pipe(&mut self, proxy: &Proxy) {
+        if let Some(pipe) = self.pipe.take() {
+            proxy.pipes.put(pipe);
+        }
+    }
+
+    fn wait_for_room(&mut self, proxy: &Proxy, sink: &TcpStream) {
+        self.wait = Some(sink.readiness(Interest::Writable));
+        self.blocked = true;
+        proxy.rt.hold_buffers();
+    }
+
+    /// The last byte is sent: passes FIN on.
+    fn finish(&mut self, sink: &TcpStream) -> Result<Poll<()>, Failure> {
+        self.done = true;
+        sink.shutdown_write()
+            .map_err(|StreamGone(errno)| Failure::Sink(errno))?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// While the sink is blocked and others wait for buffers: moves what this direction holds out of the arena. The
+    /// receive is stopped first, so what is moved is bounded by what one receive can have.
+    fn make_room(&mut self, proxy: &Proxy, source: &mut TcpStream) {
+        if !self.blocked || self.mode == Mode::Splice {
+            return;
+        }
+        if !proxy.rt.buffers_wanted() {
+            proxy.rt.hold_buffers();
+            return;
+        }
+        proxy.counters.spills.add(1);
+        if self.mode == Mode::Copy {
+            source.pause_incoming();
+        }
+        for data in &mut self.backlog {
+            if let SendData::Lease(lease) = data {
+                *data = SendData::Bytes(Box::new(Bytes::copy_from_slice(lease)));
+            }
+        }
+        loop {
+            match source.poll_received() {
+                Poll::Ready(Incoming::Bytes(lease)) => {
+                    self.backlog
+                        .push_back(SendData::Bytes(Box::new(Bytes::copy_from_slice(&lease))));
+                }
+                Poll::Ready(Incoming::Fin) => self.source_ended = true,
+                // The failure shows again when there is room: a reset socket does not get well.
+                Poll::Ready(Incoming::Failed(_)) | Poll::Pending => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The relay: two half-pipes between two streams, as a task of its own. When a tunnel stands, its session has ended and
+//! this is all that is left of it: a few hundred bytes, nothing allocated per read or write.
+//!
+//! How a tunnel closes is a table in `kernel-notes/half-close.md`: FIN passes in its direction after the last byte, and
+//! the other direction lives on; RST, or any other failure, ends both with RST.
+
+mod half_pipe;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::outcome::{Cause, Outcome, Phase, Side, Story};
+use super::{Proxy, SharedProxy};
+use crate::net::TcpStream;
+use crate::ring::{Interest, SendData};
+use crate::rt::{GatePass, Operation, TimerKey};
+use half_pipe::{Failure, HalfPipe};
+
+/// Which stream is which.
+const CLIENT: usize = 0;
+const UPSTREAM: usize = 1;
+/// Which direction is which.
+const UP: usize = 0;
+const DOWN: usize = 1;
+
+/// How soon a half-closed tunnel looks out for a reset of the end that has nothing left to say. Most tunnels are closed
+/// altogether before this.
+const WATCH_AFTER: Duration = Duration::from_millis(100);
+
+/// A tunnel between two streams.
+pub(super) struct Relay {
+    proxy: SharedProxy,
+    streams: [TcpStream; 2],
+    halves: [HalfPipe; 2],
+    /// Waits for a reset of a stream whose FIN has come, because no receive would tell.
+    watches: [Option<Operation>; 2],
+    timer: Option<(Instant, TimerKey)>,
+    moved: u64,
+    last_byte: Instant,
+    half_closed: bool,
+    /// Set when the tunnel is over; what remains is to join the streams.
+    outcome: Option<Outcome>,
+    story: Story,
+    _pass: GatePass,
+}
+
+/// What a session hands over to its relay.
+pub(super) struct Tunnel {
+    pub(super) client: TcpStream,
+    pub(super) upstream: TcpStream,
+    /// To the upstream, before what the client sends next.
+    pub(super) early_up: VecDeque<SendData>,
+    /// The client has sent FIN behind `early_up`.
+    pub(super) client_ended: bool,
+    /// To the client, before what the upstream sends: the answer to CONNECT.
+    pub(super) early_down: VecDeque<SendData>,
+    pub(super) story: Story,
+    pub(super) pass: GatePass,
+}
+
+impl Relay {
+    pub(super) fn new(proxy: SharedProxy, tunnel: Tunnel) -> Self {
+        let now = proxy.rt.now();
+        proxy.counters.tunnels.add(1);
+        Self {
+            streams: [tunnel.client, tunnel.upstream],
+            halves: [
+                HalfPipe::new(tunnel.early_up, tunnel.client_ended),
+                HalfPipe::new(tunnel.early_down, false),
+            ],
+            watches: [None, None],
+            timer: None,
+            moved: 0,
+            last_byte: now,
+            half_closed: false,
+            outcome: None,
+            story: tunnel.story,
+            _pass: tunnel.pass,
+            proxy,
+        }
+    }
+
+    /// Goes on until the tunnel is over.
+    fn run(&mut self) -> Poll<Outcome> {
+        // Down first: the answer to CONNECT goes out before any byte the client may have sent early.
+        for direction in [DOWN, UP] {
+            if let Err(outcome) = self.step(direction) {
+                return Poll::Ready(outcome);
+            }
+        }
+        let moved = self.halves[UP].moved + self.halves[DOWN].moved;
+        if moved != self.moved {
+            self.moved = moved;
+            self.last_byte = self.proxy.rt.now();
+        }
+        if self.halves.iter().all(HalfPipe::done) {
+            return Poll::Ready(Outcome {
+                side: Side::Proxy,
+                phase: Phase::Relay,
+                cause: Cause::Done,
+            });
+        }
+        self.mind_half_close();
+        if let Some(outcome) = self.reset_of_a_watched_stream() {
+            return Poll::Ready(outcome);
+        }
+        self.mind_timer()
+    }
+
+    fn step(&mut self, direction: usize) -> Result<(), Outcome> {
+        let [client, upstream] = &mut self.streams;
+        let (source, sink) = if direction == UP {
+            (client, upstream)
+        } else {
+            (upstream, client)
+        };
+        let half = &mut self.halves[direction];
+        let before = half.moved;
+        let stepped = half.step(&self.proxy, source, sink);
+        let counters = &self.proxy.counters;
+        let counter = if direction == UP {
+            &counters.bytes_up
+        } else {
+            &counters.bytes_down
+        };
+        counter.add(half.moved - before);
+        stepped.map_err(|failure| {
+            let (side, errno) = match (failure, direction) {
+                (Failure::Source(errno), UP) | (Failure::Sink(errno), DOWN) => {
+                    (Side::Client, errno)
+                }
+                (Failure::Source(errno), _) | (Failure::Sink(errno), _) => (Side::Upstream, errno),
+            };
+            Outcome {
+                side,
+                phase: Phase::Relay,
+                cause: Cause::of_errno(errno),
+            }
+        })
+    }
+
+    /// At the first FIN: the shorter timeout, and before it a look-out for resets.
+    fn mind_half_close(&mut self) {
+        if !self.half_closed && self.halves.iter().any(HalfPipe::done) {
+            self.half_closed = true;
+            self.last_byte = self.proxy.rt.now();
+            self.set_timer(self.last_byte + WATCH_AFTER);
+        }
+    }
+
+    fn set_timer(&mut self, at: Instant) {
+        if let Some((_, timer)) = self.timer.take() {
+            self.proxy.rt.stop_timer(timer);
+        }
+        self.timer = Some((at, self.proxy.rt.start_timer(at)));
+    }
+
+    /// Deadlines move with every byte; the timer is left where it is, and looks at the deadline when it fires.
+    fn mind_timer(&mut self) -> Poll<Outcome> {
+        let now = self.proxy.rt.now();
+        let (allowance, cause) = if self.half_closed {
+            (self.proxy.half_close_timeout, Cause::HalfCloseTimeout)
+        } else {
+            (self.proxy.idle_timeout, Cause::IdleTimeout)
+        };
+        let deadline = self.last_byte + allowance;
+        match self.timer {
+            Some((at, _)) if now < at => return Poll::Pending,
+            Some(_) if now >= deadline => {
+                return Poll::Ready(Outcome {
+                    side: Side::Proxy,
+                    phase: Phase::Relay,
+                    cause,
+                });
+            }
+            Some(_) if self.half_closed => self.watch(),
+            _ => {}
+        }
+        self.set_timer(deadline);
+        Poll::Pending
+    }
+
+    fn watch(&mut self) {
+        for stream in [CLIENT, UPSTREAM] {
+            // Direction `stream` has this stream as its source.
+            if self.halves[stream].source_ended() && self.watches[stream].is_none() {
+                self.watches[stream] = Some(self.streams[stream].readiness(Interest::Failed));
+            }
+        }
+    }
+
+    fn reset_of_a_watched_stream(&mut self) -> Option<Outcome> {
+        for (stream, side) in [(CLIENT, Side::Client), (UPSTREAM, Side::Upstream)] {
+            if let Some(watch) = &mut self.watches[stream]
+                && watch.poll_result().is_ready()
+            {
+                self.watches[stream] = None;
+                return Some(Outcome {
+                    side,
+                    phase: Phase::Relay,
+                    cause: Cause::Reset,
+                });
+            }
+        }
+        None
+    }
+
+    /// Ends the tunnel: everything in flight is asked back. An orderly end and a timeout close with FIN, the rest with
+    /// RST on both sides, so that nobody takes a stream that was cut off for a whole one.
+    fn begin_close(&mut self, outcome: Outcome) {
+        let counters = &self.proxy.counters;
+        match outcome.cause {
+            Cause::Done => {}
+            Cause::IdleTimeout | Cause::HalfCloseTimeout => counters.timeouts.add(1),
+            _ => {
+                counters.resets.add(1);
+                self.streams.iter().for_each(TcpStream::reset_on_close);
+            }
+        }
+        self.let_go();
+        self.streams.iter().for_each(TcpStream::begin_close);
+        self.outcome = Some(outcome);
+    }
+
+    fn let_go(&mut self) {
+        self.watches = [None, None];
+        if let Some((_, timer)) = self.timer.take() {
+            self.proxy.rt.stop_timer(timer);
+        }
+        let proxy: &Proxy = &self.proxy;
+        self.halves.iter_mut().for_each(|half| half.stop(proxy));
+    }
+}
+
+impl Future for Relay {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.outcome.is_none() {
+            let Poll::Ready(outcome) = this.run() else {
+                return Poll::Pending;
+            };
+            this.begin_close(outcome);
+        }
+        for stream in &mut this.streams {
+            if stream.poll_joined().is_pending() {
+                return Poll::Pending;
+            }
+        }
+        if let Some(outcome) = &this.outcome {
+            this.story.end(
+                &this.proxy,
+                outcome,
+                this.halves[UP].moved,
+                this.halves[DOWN].moved,
+            );
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.outcome.is_none() {
+            // The worker ends and cuts the tunnel off.
+            self.streams.iter().for_each(TcpStream::reset_on_close);
+            let cause = Cause::Drained;
+            self.story.end(
+                &self.proxy,
+                &Outcome {
+                    side: Side::Proxy,
+                    phase: Phase::Relay,
+                    cause,
+                },
+                self.halves[UP].moved,
+                self.halves[DOWN].moved,
+            );
+        }
+        self.let_go();
+    }
+}

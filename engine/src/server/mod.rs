@@ -1,0 +1,127 @@
+//! The engine's public face: a configuration in, a running proxy out. Owns the threads; nothing below it starts one.
+
+#![forbid(unsafe_code)]
+
+mod balance;
+mod config;
+mod placement;
+mod snapshot;
+mod start;
+mod worker;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use config::{BusyPoll, Config, RelayTuning, Timeouts, ZeroCopy};
+pub use placement::allowed_cores;
+pub use snapshot::WorkerSnapshot;
+pub use start::StartError;
+
+pub use crate::ring::{
+    CapabilityError, CapabilityReport, CapabilityRow, Feature, UnknownFeature, capabilities,
+};
+use crate::rt::MailboxSender;
+use worker::Command;
+
+/// A running proxy.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    workers: Vec<WorkerHandle>,
+}
+
+struct WorkerHandle {
+    commands: MailboxSender<Command>,
+    /// Taken by whoever joins.
+    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+}
+
+/// A worker ended in an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerFailed(String);
+
+impl fmt::Display for WorkerFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WorkerFailed {}
+
+/// How long a worker may take to answer a snapshot; a live one takes a turn.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Server {
+    /// Binds the listeners and starts the workers; returns when all of them serve.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        start::start(config)
+    }
+
+    /// The addresses it listens on, with the ports that were chosen for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting. Connections run on until they are done, or until the drain timeout cuts them off.
+    pub fn drain(&self) {
+        self.tell(|| Command::Drain);
+    }
+
+    /// Ends now: connections are cut off.
+    pub fn stop(&self) {
+        self.tell(|| Command::Stop);
+    }
+
+    /// A worker that has ended needs no telling.
+    fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            worker.commands.send(command());
+        }
+    }
+
+    /// The numbers of each worker that still runs.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<WorkerSnapshot> {
+        let (sender, receiver) = mpsc::channel();
+        for worker in &self.workers {
+            worker.commands.send(Command::Snapshot(sender.clone()));
+        }
+        drop(sender);
+        let mut snapshots = Vec::new();
+        while snapshots.len() < self.workers.len()
+            && let Ok(snapshot) = receiver.recv_timeout(SNAPSHOT_TIMEOUT)
+        {
+            snapshots.push(snapshot);
+        }
+        snapshots.sort_by_key(|snapshot: &WorkerSnapshot| snapshot.worker);
+        snapshots
+    }
+
+    /// Waits until every worker has ended; for one caller.
+    ///
+    /// # Errors
+    /// [`WorkerFailed`] with what the first failed one says.
+    pub fn join(&self) -> Result<(), WorkerFailed> {
+        let mut result = Ok(());
+        for worker in &self.workers {
+            let thread = worker
+                .thread
+                .lock()
+                .ok()
+                .and_then(|mut thread| thread.take());
+            let ended = match thread.map(JoinHandle::join) {
+                None => Ok(()),
+                Some(Ok(ended)) => ended.map_err(WorkerFailed),
+                Some(Err(_)) => Err(WorkerFailed("a worker panicked".to_owned())),
+            };
+            result = result.and(ended);
+        }
+        result
+    }
+}

@@ -1,0 +1,186 @@
+//! From a configuration to running workers.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, mpsc};
+
+use tracing::warn;
+
+use super::config::Config;
+use super::worker::{self, Command, Seat, Started};
+use super::{Server, WorkerHandle};
+use crate::limits;
+use crate::ring::{CapabilityError, capabilities, sys};
+use crate::rt::{Inside, mailbox};
+
+/// Why nothing was started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration cannot be meant: what is wrong, and the mend.
+    Refused(String),
+    /// This kernel or sandbox cannot run the engine.
+    Unsupported(CapabilityError),
+    /// An address cannot be listened on.
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Anything else.
+    Failed(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(text) | Self::Failed(text) => f.write_str(text),
+            Self::Unsupported(error) => write!(f, "{error}"),
+            Self::Address { address, error } => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+pub(super) fn start(config: Config) -> Result<Server, StartError> {
+    validate(&config)?;
+    let report = capabilities(&config.force_off);
+    if let Some(refusal) = report.refusal {
+        return Err(StartError::Unsupported(refusal));
+    }
+    let descriptors = sys::raise_file_limit()
+        .map_err(|error| StartError::Failed(format!("RLIMIT_NOFILE: {error}")))?;
+    let connections_max = connections_max(&config, descriptors);
+    let (addresses, mut sockets) = bind(&config)?;
+    let config = Arc::new(config);
+    let loads: Arc<[Arc<Inside>]> = config
+        .cores
+        .iter()
+        .map(|_| Arc::new(Inside::default()))
+        .collect();
+    let mut server = Server {
+        addresses: addresses.clone(),
+        workers: Vec::new(),
+    };
+    let (started, starting) = mpsc::channel();
+    for (number, &core) in config.cores.iter().enumerate() {
+        let (commands, mailbox) =
+            mailbox().map_err(|error| StartError::Failed(format!("eventfd: {error}")))?;
+        let seat = Seat {
+            worker: number,
+            core,
+            config: Arc::clone(&config),
+            capabilities: report.capabilities,
+            addresses: addresses.clone(),
+            listeners: sockets.pop().unwrap_or_default(),
+            loads: Arc::clone(&loads),
+            connections_max,
+            started: started.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("ringway-{number}"))
+            .spawn(move || worker::run(seat, mailbox))
+            .map_err(|error| StartError::Failed(format!("cannot start a thread: {error}")))?;
+        server.workers.push(WorkerHandle {
+            commands,
+            thread: Mutex::new(Some(thread)),
+        });
+    }
+    drop(started);
+    if let Err(error) = introduce(&server, &starting) {
+        server.stop();
+        let _ = server.join();
+        return Err(error);
+    }
+    Ok(server)
+}
+
+/// Waits until each worker has its ring, and tells each the rings of the others.
+fn introduce(
+    server: &Server,
+    starting: &mpsc::Receiver<Result<Started, String>>,
+) -> Result<(), StartError> {
+    let mut rings = vec![-1; server.workers.len()];
+    for _ in 0..server.workers.len() {
+        let started = starting
+            .recv()
+            .unwrap_or_else(|_| Err("a worker ended before it had started".to_owned()));
+        let Started { worker, ring } = started.map_err(StartError::Failed)?;
+        if let Some(place) = rings.get_mut(worker) {
+            *place = ring;
+        }
+    }
+    let rings: Arc<[_]> = rings.into();
+    for worker in &server.workers {
+        worker.commands.send(Command::Serve(Arc::clone(&rings)));
+    }
+    Ok(())
+}
+
+fn validate(config: &Config) -> Result<(), StartError> {
+    let refused = |text: &str| Err(StartError::Refused(text.to_owned()));
+    if config.listen.is_empty() {
+        return refused("there is no address to listen on; give --listen");
+    }
+    if config.cores.is_empty() {
+        return refused("there is no core to run on; give --cores");
+    }
+    if !config.buffers.is_power_of_two() || !config.ring_entries.is_power_of_two() {
+        return refused("--buffers and --ring-entries are powers of two");
+    }
+    let open = config
+        .listen
+        .iter()
+        .find(|address| !address.ip().is_loopback());
+    if let Some(address) = open.filter(|_| !config.open_proxy) {
+        return Err(StartError::Refused(format!(
+            "listening on {address}, beyond loopback, would let anybody who reaches it use this proxy\n\
+             mend: listen on loopback, or say --open-proxy if the network in front of it decides who may"
+        )));
+    }
+    Ok(())
+}
+
+/// Each connection may need a descriptor at either end.
+fn connections_max(config: &Config, descriptors: u64) -> usize {
+    let workers = config.cores.len() as u64;
+    let per_worker = 2 * limits::PIPES_MAX as u64 + 16;
+    let reserved = (limits::DESCRIPTORS_RESERVED + workers * per_worker).min(descriptors / 2);
+    let fit = (descriptors - reserved) / 2;
+    if let Some(asked) = config.max_connections {
+        if u64::from(asked) > fit {
+            warn!(
+                asked,
+                descriptors,
+                fit,
+                "--max-connections is more than the file limit allows; raise LimitNOFILE"
+            );
+        }
+        return asked as usize;
+    }
+    usize::try_from(fit.max(1)).unwrap_or(usize::MAX)
+}
+
+type Sockets = Vec<Vec<OwnedFd>>;
+
+/// Binds every address once for each worker. The first bind does not share: it proves that no other process has the
+/// address, which SO_REUSEPORT would hide.
+fn bind(config: &Config) -> Result<(Vec<SocketAddr>, Sockets), StartError> {
+    let mut addresses = Vec::new();
+    let mut sockets: Sockets = config.cores.iter().map(|_| Vec::new()).collect();
+    for &address in &config.listen {
+        let failed = |error| StartError::Address { address, error };
+        let alone = sys::bind_listener(address, limits::LISTEN_BACKLOG, false).map_err(failed)?;
+        let address = sys::local_address(alone.as_fd()).map_err(failed)?;
+        drop(alone);
+        for listeners in &mut sockets {
+            listeners
+                .push(sys::bind_listener(address, limits::LISTEN_BACKLOG, true).map_err(failed)?);
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, sockets))
+}

@@ -1,0 +1,327 @@
+//! One worker: a pinned thread with a runtime, its listeners, and everything a connection needs. It serves until it is
+//! told to drain or to stop.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::balance::Balance;
+use super::config::{BusyPoll, Config, ZeroCopy};
+use super::placement;
+use super::snapshot::WorkerSnapshot;
+use crate::limits;
+use crate::net::resolver::{Resolver, ResolverSetup};
+use crate::net::{Accepted, Dialler, Listener};
+use crate::proxy::{
+    Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, ZeroCopyRoutes, ZeroCopySends,
+};
+use crate::proxy::{refuse, session};
+use crate::ring::{Capabilities, Feature, Message, Op, Ring, RingConfig};
+use crate::rt::{Gate, Inside, Mailbox, MailboxReceiver, Notify, Operation, Rt, SpinPolicy};
+
+/// What a worker is told.
+pub(super) enum Command {
+    /// Every worker has its ring: these are they. Accept connections.
+    Serve(Arc<[RawFd]>),
+    /// Stop accepting, and end when the last connection has.
+    Drain,
+    /// End now.
+    Stop,
+    /// Say how it is.
+    Snapshot(mpsc::Sender<WorkerSnapshot>),
+}
+
+/// What a worker says when it has its ring.
+pub(super) struct Started {
+    pub(super) worker: usize,
+    pub(super) ring: RawFd,
+}
+
+/// What a worker is given.
+pub(super) struct Seat {
+    pub(super) worker: usize,
+    pub(super) core: usize,
+    pub(super) config: Arc<Config>,
+    pub(super) capabilities: Capabilities,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) listeners: Vec<OwnedFd>,
+    pub(super) loads: Arc<[Arc<Inside>]>,
+    pub(super) connections_max: usize,
+    pub(super) started: mpsc::Sender<Result<Started, String>>,
+}
+
+/// The body of a worker's thread.
+pub(super) fn run(seat: Seat, mailbox: MailboxReceiver<Command>) -> Result<(), String> {
+    // Pinned before anything is allocated, so that memory is local to the CPU.
+    let pinned = placement::pin(seat.core);
+    let (rt, resolver) = match prepare(&seat) {
+        Ok(prepared) => prepared,
+        Err(text) => {
+            let _ = seat.started.send(Err(text.clone()));
+            return Err(text);
+        }
+    };
+    if !pinned {
+        warn!(
+            worker = seat.worker,
+            core = seat.core,
+            "not pinned: the kernel refused the core"
+        );
+    }
+    let started = Started {
+        worker: seat.worker,
+        ring: rt.ring().descriptor(),
+    };
+    let _ = seat.started.send(Ok(started));
+    rt.run(serve(rt.clone(), seat, mailbox.open(&rt), resolver))
+        .map_err(|error| format!("the ring failed: {error}"))
+}
+
+fn prepare(seat: &Seat) -> Result<(Rt, ResolverSetup), String> {
+    let config = &seat.config;
+    let ring_config = RingConfig {
+        completion_entries: config.ring_entries,
+        buffers: config.buffers,
+        buffer_bytes: config.buffer_size,
+        capabilities: seat.capabilities,
+    };
+    let mut ring =
+        Ring::new(&ring_config).map_err(|error| format!("cannot set up a ring: {error}"))?;
+    if config.zero_copy == ZeroCopy::SendZc {
+        let bytes = u64::from(config.buffers) * u64::from(config.buffer_size);
+        ring.register_arena().map_err(|error| {
+            format!("cannot register the receive buffers: {error}\nmend: raise RLIMIT_MEMLOCK to {bytes} bytes a worker")
+        })?;
+    }
+    let spin = match config.busy_poll {
+        BusyPoll::Off => SpinPolicy::Off,
+        BusyPoll::Auto => SpinPolicy::Adaptive,
+        BusyPoll::For(window) => SpinPolicy::Fixed(window),
+    };
+    let resolver = ResolverSetup::system(config.resolver, config.buffer_size)
+        .map_err(|error| format!("no randomness for the resolver: {error}"))?;
+    Ok((Rt::new(ring, spin), resolver))
+}
+
+fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
+    let config = &seat.config;
+    let splices = matches!(config.zero_copy, ZeroCopy::Auto | ZeroCopy::Splice);
+    let has_send_zc = seat.capabilities.has(Feature::SendZc);
+    let sends = match config.zero_copy {
+        ZeroCopy::Auto if has_send_zc => ZeroCopySends::Adaptive,
+        ZeroCopy::SendZc if has_send_zc => ZeroCopySends::Always,
+        _ => ZeroCopySends::Never,
+    };
+    Proxy {
+        rt: rt.clone(),
+        dialler: Dialler::new(rt, Resolver::new(rt, resolver)),
+        policy: Policy::new(seat.addresses.clone()),
+        connect_timeout: config.timeouts.connect,
+        head_timeout: config.timeouts.head,
+        idle_timeout: config.timeouts.idle,
+        half_close_timeout: config.timeouts.half_close,
+        splice: splices.then_some(SpliceTuning {
+            promote_full_buffers: config.relay.promote_full_buffers,
+            demote_bytes: config.relay.demote_bytes,
+            demote_small_splices: config.relay.demote_small_splices,
+        }),
+        zero_copy: ZeroCopyRoutes::new(sends),
+        pipes: PipePool::default(),
+        counters: Arc::new(Counters::default()),
+    }
+}
+
+/// What the tasks of a worker share beside the proxy.
+struct Worker {
+    proxy: Rc<Proxy>,
+    gate: Gate,
+    balance: Balance,
+    draining: Notify,
+    refusals: Cell<usize>,
+}
+
+/// The worker's first task: it outlives all others, and its end is the worker's.
+async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: ResolverSetup) {
+    let sockets = std::mem::take(&mut seat.listeners);
+    let rings = loop {
+        match mailbox.receive().await {
+            Some(Command::Serve(rings)) => break rings,
+            Some(Command::Snapshot(_)) => {}
+            Some(Command::Drain | Command::Stop) | None => return,
+        }
+    };
+    let hands_off = seat.capabilities.has(Feature::MsgRing);
+    let Some(inside) = seat.loads.get(seat.worker).cloned() else {
+        return;
+    };
+    let worker = Rc::new(Worker {
+        proxy: Rc::new(proxy(&rt, &seat, resolver)),
+        gate: Gate::new(&rt, inside),
+        balance: Balance {
+            own: seat.worker,
+            loads: Arc::clone(&seat.loads),
+            rings: if hands_off { rings } else { Arc::new([]) },
+            connections_max: seat.connections_max,
+        },
+        draining: Notify::new(&rt),
+        refusals: Cell::new(0),
+    });
+    for socket in sockets {
+        match Listener::new(&rt, socket) {
+            Ok(listener) => drop(rt.spawn(accept(Rc::clone(&worker), listener))),
+            Err(error) => error!(%error, "a listener cannot be served"),
+        }
+    }
+    rt.spawn(take_over(Rc::clone(&worker)));
+    let Config {
+        buffers,
+        buffer_size,
+        ring_entries,
+        ..
+    } = *seat.config;
+    info!(
+        worker = seat.worker,
+        core = seat.core,
+        ring_entries,
+        buffers,
+        buffer_size,
+        "worker started"
+    );
+    obey(&worker, &mut mailbox, seat.core, seat.config.timeouts.drain).await;
+}
+
+/// Follows commands until the end.
+async fn obey(
+    worker: &Rc<Worker>,
+    mailbox: &mut Mailbox<Command>,
+    core: usize,
+    drain_timeout: Duration,
+) {
+    let rt = &worker.proxy.rt;
+    let mut cut_off_at = None;
+    loop {
+        let drained = async {
+            match cut_off_at {
+                Some(at) => drop(rt.timeout_at(at, worker.gate.wait_empty()).await),
+                None => std::future::pending().await,
+            }
+            Some(Command::Stop)
+        };
+        match futures_lite::future::or(mailbox.receive(), drained).await {
+            Some(Command::Snapshot(reply)) => {
+                let number = worker.balance.own;
+                let _ = reply.send(WorkerSnapshot::take(
+                    number,
+                    core,
+                    worker.gate.inside(),
+                    &worker.proxy,
+                ));
+            }
+            Some(Command::Drain) if cut_off_at.is_none() => {
+                debug!(
+                    worker = worker.balance.own,
+                    connections = worker.gate.inside(),
+                    "worker drains"
+                );
+                worker.draining.notify_all();
+                cut_off_at = Some(rt.now() + drain_timeout);
+            }
+            Some(Command::Serve(_) | Command::Drain) => {}
+            Some(Command::Stop) | None => return,
+        }
+    }
+}
+
+/// Accepts on one listener until the worker drains.
+async fn accept(worker: Rc<Worker>, mut listener: Listener) {
+    let draining = worker.draining.wait();
+    let accepting = async {
+        loop {
+            match listener.accept().await {
+                Ok(Accepted::Connection(socket)) => {
+                    worker.proxy.counters.accepted.add(1);
+                    place(&worker, socket);
+                }
+                Ok(Accepted::Shed(socket)) => shed(&worker, socket, Cause::Exhausted),
+                Err(error) => {
+                    error!(%error, "this listener accepts no more");
+                    return;
+                }
+            }
+        }
+    };
+    futures_lite::future::or(accepting, draining).await;
+    for socket in listener.stop().await {
+        worker.proxy.counters.accepted.add(1);
+        admit(&worker, socket);
+    }
+}
+
+/// Takes the connections that other workers give away.
+async fn take_over(worker: Rc<Worker>) {
+    let rt = &worker.proxy.rt;
+    loop {
+        let socket = poll_fn(|_| {
+            let mut ring = rt.ring();
+            ring.listen_for_messages(rt.owner());
+            match ring.next_message() {
+                Some(socket) => Poll::Ready(socket),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        worker.proxy.counters.taken_over.add(1);
+        admit(&worker, socket);
+    }
+}
+
+/// Serves a new connection here or where there is less to do.
+fn place(worker: &Rc<Worker>, socket: OwnedFd) {
+    let Some(ring) = worker.balance.better_ring() else {
+        return admit(worker, socket);
+    };
+    let message = Operation::start(&worker.proxy.rt, Op::Message(Message { ring, socket }));
+    let worker = Rc::clone(worker);
+    let rt = worker.proxy.rt.clone();
+    rt.spawn(async move {
+        // A socket that comes back was not delivered: the other worker is gone or its queue is full.
+        match message.await {
+            (_, Some(socket)) => admit(&worker, socket),
+            (_, None) => worker.proxy.counters.handed_off.add(1),
+        }
+    });
+}
+
+fn admit(worker: &Rc<Worker>, socket: OwnedFd) {
+    if worker.balance.full() {
+        return shed(worker, socket, Cause::ConnectionLimit);
+    }
+    let proxy = Rc::clone(&worker.proxy);
+    worker
+        .proxy
+        .rt
+        .spawn(session(proxy, socket, worker.gate.enter()));
+}
+
+/// Tells a connection that there is no room, if there are not too many to tell.
+fn shed(worker: &Rc<Worker>, socket: OwnedFd, cause: Cause) {
+    worker.proxy.counters.shed.add(1);
+    if worker.refusals.get() >= limits::REFUSALS_MAX {
+        return;
+    }
+    worker.refusals.set(worker.refusals.get() + 1);
+    let worker = Rc::clone(worker);
+    let rt = worker.proxy.rt.clone();
+    rt.spawn(async move {
+        refuse(Rc::clone(&worker.proxy), socket, cause).await;
+        worker.refusals.set(worker.refusals.get() - 1);
+    });
+}
