@@ -121,13 +121,27 @@ pub const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes read of the hosts file and `resolv.conf`; reading stops the worker, so it is bounded.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX, "a target too long must be told from a head too long");
+const _: () = assert!(
+    TARGET_BYTES_MAX < HEAD_BYTES_MAX,
+    "a target too long must be told from a head too long"
+);
 const _: () = assert!(
     REQUEST_LINE_BYTES_MAX + 4 < HEAD_BYTES_MAX,
     "a request line is too long before its head is"
 );
-const _: () = assert!(BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_MIN && BUFFER_BYTES_DEFAULT <= BUFFER_BYTES_MAX);
-const _: () = assert!(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX);
-const _: () = assert!(RING_ENTRIES_DEFAULT.is_power_of_two(), "the kernel rounds up; the default is what it says");
-const _: () = assert!(DNS_DATAGRAM_BYTES_MAX >= BUFFER_BYTES_MIN, "the smallest buffer holds a plain DNS answer");
-const _: () = assert!(DNS_ALIASES_MAX < DNS_ANSWER_RECORDS_MAX, "a chain that is followed must have been read");
+const _: () =
+    assert!(BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_MIN && BUFFER_BYTES_DEFAULT <= BUFFER_BYTES_MAX);
+const _: () =
+    assert!(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX);
+const _: () = assert!(
+    RING_ENTRIES_DEFAULT.is_power_of_two(),
+    "the kernel rounds up; the default is what it says"
+);
+const _: () = assert!(
+    DNS_DATAGRAM_BYTES_MAX >= BUFFER_BYTES_MIN,
+    "the smallest buffer holds a plain DNS answer"
+);
+const _: () = assert!(
+    DNS_ALIASES_MAX < DNS_ANSWER_RECORDS_MAX,
+    "a chain that is followed must have been read"
+);

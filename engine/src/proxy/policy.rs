@@ -38,9 +38,10 @@ impl Policy {
 
     /// Whether this address and port are a listener of this proxy.
     fn leads_here(&self, address: IpAddr, port: u16) -> bool {
+        let address = address.to_canonical();
         self.listeners.iter().any(|listener| {
             listener.port() == port
-                && (listener.ip() == address
+                && (listener.ip().to_canonical() == address
                     || (listener.ip().is_unspecified() && of_this_host(address, port)))
         })
     }
@@ -97,6 +98,7 @@ mod tests {
     fn others_may_not_reach_the_proxy_itself() {
         let policy = Policy::new(vec!["192.0.2.7:3128".parse().expect("an address")]);
         assert!(!policy.allows(false, ip("192.0.2.7"), 3128));
+        assert!(!policy.allows(false, ip("::ffff:192.0.2.7"), 3128));
         assert!(policy.allows(false, ip("192.0.2.7"), 80));
         assert!(of_this_host(ip("127.0.0.1"), 9));
     }

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 mod buf;
+mod feature;
 mod key;
 mod op;
 mod probe;
@@ -18,14 +19,12 @@ pub mod sys;
 mod uring;
 
 pub use buf::{Arena, Lease};
+pub use feature::{Capabilities, Feature, UnknownFeature};
 pub use key::Key;
 pub use op::{
     Accept, Connect, Interest, Message, Op, Poll, Recv, RecvEnd, RecvMode, Send, SendData,
 };
-pub use probe::{
-    Capabilities, CapabilityError, CapabilityReport, CapabilityRow, Feature, UnknownFeature,
-    capabilities,
-};
+pub use probe::{CapabilityError, CapabilityReport, CapabilityRow, capabilities};
 pub use setup::RingConfig;
 pub use slab::{NextSocket, Owner, Received, SendOutcome};
 pub use uring::{Ring, RingCounters, Wait};

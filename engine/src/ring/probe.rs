@@ -5,174 +5,14 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use super::feature::{Capabilities, Feature};
 use super::op::{Accept, Op, Recv, RecvMode, Send, SendData};
 use super::setup::{self, RingConfig};
 use super::slab::{NextSocket, Owner, Received};
 use super::sys;
 use super::{Ring, Wait};
-
-/// A kernel feature that the engine uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Feature {
-    /// io_uring itself.
-    IoUring,
-    /// Enters that take a timeout.
-    ExtArg,
-    /// Completions kept when the queue is full.
-    NoDrop,
-    /// Sockets that wait without a thread.
-    FastPoll,
-    /// Completion work only when the worker asks for it, with a single issuer.
-    DeferTaskrun,
-    /// Receive buffers provided through shared memory.
-    BufferRing,
-    /// One accept for many connections.
-    MultishotAccept,
-    /// One receive for many buffers.
-    MultishotRecv,
-    /// Sends without a copy, with a report of whether it was one.
-    SendZc,
-    /// Messages between rings.
-    MsgRing,
-    /// Submission without an index array.
-    NoSqArray,
-    /// A registered ring descriptor.
-    RingFd,
-    /// Waiting that is not accounted as I/O wait.
-    NoIowait,
-}
-
-impl Feature {
-    /// All of them, needed ones first.
-    pub const ALL: &[Self] = &[
-        Self::IoUring,
-        Self::ExtArg,
-        Self::NoDrop,
-        Self::FastPoll,
-        Self::DeferTaskrun,
-        Self::BufferRing,
-        Self::MultishotAccept,
-        Self::MultishotRecv,
-        Self::SendZc,
-        Self::MsgRing,
-        Self::NoSqArray,
-        Self::RingFd,
-        Self::NoIowait,
-    ];
-
-    /// The name that `ringway check` prints.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.facts().0
-    }
-
-    /// Whether the engine cannot start without it.
-    #[must_use]
-    pub fn needed(self) -> bool {
-        (self as u8) <= Self::MultishotAccept as u8
-    }
-
-    /// Name, first mainline kernel, and what is lost without it.
-    fn facts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::IoUring => ("io-uring", "5.1", "everything: the engine runs on it"),
-            Self::ExtArg => ("ext-arg", "5.11", "waits with a timeout"),
-            Self::NoDrop => ("nodrop", "5.5", "completions when the queue is full"),
-            Self::FastPoll => (
-                "fast-poll",
-                "5.7",
-                "sockets that wait without a kernel thread each",
-            ),
-            Self::DeferTaskrun => (
-                "defer-taskrun",
-                "6.1",
-                "batched completions on the worker's own terms",
-            ),
-            Self::BufferRing => ("buffer-ring", "5.19", "idle connections without a buffer"),
-            Self::MultishotAccept => (
-                "multishot-accept",
-                "5.19",
-                "accepting without a submission per connection",
-            ),
-            Self::MultishotRecv => (
-                "multishot-recv",
-                "6.0",
-                "receiving without a submission per read (one-shot instead)",
-            ),
-            Self::SendZc => (
-                "send-zc",
-                "6.2",
-                "sending without a copy (plain sends instead)",
-            ),
-            Self::MsgRing => (
-                "msg-ring",
-                "5.18",
-                "handing a connection to an idler worker",
-            ),
-            Self::NoSqArray => ("no-sqarray", "6.6", "one memory access per submission"),
-            Self::RingFd => ("ring-fd", "5.18", "one descriptor lookup per enter"),
-            Self::NoIowait => (
-                "no-iowait",
-                "6.15",
-                "idle time that is not shown as I/O wait",
-            ),
-        }
-    }
-}
-
-/// A feature name that is not one of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownFeature(pub String);
-
-impl fmt::Display for UnknownFeature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<&str> = Feature::ALL.iter().map(|feature| feature.name()).collect();
-        write!(
-            f,
-            "unknown kernel feature '{}'; known are {}",
-            self.0,
-            known.join(", ")
-        )
-    }
-}
-
-impl std::error::Error for UnknownFeature {}
-
-impl FromStr for Feature {
-    type Err = UnknownFeature;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFeature> {
-        let known = Self::ALL
-            .iter()
-            .copied()
-            .find(|feature| feature.name() == name);
-        known.ok_or_else(|| UnknownFeature(name.to_owned()))
-    }
-}
-
-/// The features found and not forced off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities(u32);
-
-impl Capabilities {
-    /// Whether `feature` may be used.
-    #[must_use]
-    pub fn has(self, feature: Feature) -> bool {
-        self.0 & 1 << feature as u8 != 0
-    }
-
-    fn with(self, feature: Feature, found: bool) -> Self {
-        Self(self.0 | u32::from(found) << feature as u8)
-    }
-
-    fn without(self, feature: Feature) -> Self {
-        Self(self.0 & !(1 << feature as u8))
-    }
-}
 
 /// Why this kernel or sandbox cannot run the engine, and the mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +27,10 @@ pub enum CapabilityError {
     Missing(Feature),
     /// A needed feature was forced off.
     ForcedOff(Feature),
+    /// RLIMIT_MEMLOCK does not even allow a small ring.
+    MemoryLock,
+    /// There are not enough descriptors left for a ring and a connection.
+    Descriptors,
     /// The probe itself failed.
     Failed(String),
 }
@@ -221,6 +65,16 @@ impl fmt::Display for CapabilityError {
                 f,
                 "{} is needed and was forced off\nmend: take it out of RINGWAY_FORCE_OFF",
                 feature.name()
+            ),
+            Self::MemoryLock => write!(
+                f,
+                "the memory that this process may lock is too small for a ring\n\
+                 mend: raise RLIMIT_MEMLOCK ('ulimit -l', LimitMEMLOCK= of systemd)"
+            ),
+            Self::Descriptors => write!(
+                f,
+                "this process may not open enough descriptors\n\
+                 mend: raise RLIMIT_NOFILE ('ulimit -n', LimitNOFILE= of systemd)"
             ),
             Self::Failed(what) => write!(f, "the start-up probe failed: {what}"),
         }
@@ -326,7 +180,16 @@ fn refusal(error: &io::Error) -> CapabilityError {
         }
         Some(libc::ENOSYS) => CapabilityError::Absent,
         Some(libc::EINVAL) => CapabilityError::Missing(Feature::DeferTaskrun),
-        _ => CapabilityError::Failed(format!("io_uring_setup: {error}")),
+        _ => shortage(error),
+    }
+}
+
+/// What an error means that says nothing about a feature.
+fn shortage(error: &io::Error) -> CapabilityError {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => CapabilityError::MemoryLock,
+        Some(libc::EMFILE | libc::ENFILE) => CapabilityError::Descriptors,
+        _ => CapabilityError::Failed(error.to_string()),
     }
 }
 
@@ -364,16 +227,16 @@ fn probe(known_bad: &[Feature]) -> Result<Capabilities, CapabilityError> {
         buffer_bytes: PROBE_BUFFER_BYTES,
         capabilities: found,
     };
-    let Ok(mut ring) = Ring::new(&config) else {
-        return Ok(found);
+    let mut ring = match Ring::new(&config) {
+        Ok(ring) => ring,
+        // No such registration.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(found),
+        Err(error) => return Err(shortage(&error)),
     };
     found = found.with(Feature::BufferRing, true);
-    let failed = |error: io::Error| {
-        CapabilityError::Failed(format!("a loopback connection to itself: {error}"))
-    };
-    let (mut client, accepted) = match try_accept(&mut ring).map_err(failed)? {
-        Some(connection) => connection,
-        None => return Ok(found),
+    let failed = |error: io::Error| shortage(&error);
+    let Some((mut client, accepted)) = try_accept(&mut ring).map_err(failed)? else {
+        return Ok(found);
     };
     found = found.with(Feature::MultishotAccept, true);
     let multishot = !known_bad.contains(&Feature::MultishotRecv);
@@ -417,8 +280,12 @@ fn try_accept(ring: &mut Ring) -> io::Result<Option<(TcpStream, OwnedFd)>> {
         NextSocket::Waiting => None,
         next => Some(next),
     })?;
-    let NextSocket::Socket(accepted) = next else {
-        return Ok(None);
+    let accepted = match next {
+        NextSocket::Socket(accepted) => accepted,
+        NextSocket::Ended(errno) if errno != libc::EINVAL => {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        _ => return Ok(None),
     };
     let armed = ring.in_flight(accept);
     ring.abandon(accept);

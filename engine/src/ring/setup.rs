@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 use io_uring::IoUring;
 
 use super::buf::{Arena, BUFFER_GROUP};
-use super::probe::{Capabilities, Feature};
+use super::feature::{Capabilities, Feature};
+use super::sys::page_bytes;
 
 /// How large a ring and its arena are.
 #[derive(Debug, Clone)]
@@ -27,6 +28,23 @@ fn submission_entries(completion_entries: u32) -> u32 {
     (completion_entries / 4)
         .clamp(8, 4096)
         .min(completion_entries)
+}
+
+impl RingConfig {
+    /// What one ring of this size charges to RLIMIT_MEMLOCK: its queues and its buffer ring (since 6.14 or so), and the
+    /// arena once that is registered. A bound rather than a count: each part is rounded up to pages.
+    #[must_use]
+    pub fn locked_bytes(&self, arena_registered: bool) -> u64 {
+        let page = page_bytes() as u64;
+        let submissions = u64::from(submission_entries(self.completion_entries));
+        let completions = u64::from(self.completion_entries);
+        let header = 320 + submissions * 4;
+        let queues = (submissions * 64).next_multiple_of(page)
+            + (completions * 16 + header).next_multiple_of(page);
+        let buffer_ring = (u64::from(self.buffers.next_power_of_two()) * 16).next_multiple_of(page);
+        let arena = (u64::from(self.buffers) * u64::from(self.buffer_bytes)).next_multiple_of(page);
+        queues + buffer_ring + if arena_registered { arena } else { 0 }
+    }
 }
 
 /// Sets up a ring, without the index array (6.6) where the kernel can.

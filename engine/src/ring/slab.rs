@@ -30,7 +30,7 @@ pub(super) enum Payload {
     Socket(OwnedFd),
     Lease(Lease, Option<Rc<Cell<u32>>>),
     Bytes(Box<Bytes>),
-    Accepted(Box<VecDeque<OwnedFd>>),
+    Accepted(VecDeque<OwnedFd>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use io_uring::{IoUring, squeue};
 
 use super::buf::Arena;
+use super::feature::{Capabilities, Feature};
 use super::key::{Address, Key};
 use super::op::{Op, cancel};
-use super::probe::{Capabilities, Feature};
 use super::setup::{self, RingConfig};
 use super::slab::{NextSocket, OpSlab, Owner, Received, SendOutcome};
 

@@ -208,17 +208,19 @@ impl Rt {
         });
         let mut woken: Vec<Owner> = Vec::new();
         let mut fired = Vec::new();
-        while !done.get() {
+        loop {
             self.0.now.set(Instant::now());
             for owner in woken.drain(..) {
                 self.wake(owner.0);
             }
             self.offer_buffers();
             self.run_ready();
+            if done.get() {
+                return self.join();
+            }
             self.expire_timers(&mut fired);
             self.enter(&mut woken)?;
         }
-        self.join()
     }
 
     /// Runs every task that is ready now; those that become ready meanwhile wait for the next turn.
@@ -297,7 +299,9 @@ impl Rt {
     /// One enter: without waiting while tasks are ready, else until a completion or the next timer, after a look.
     fn enter(&self, woken: &mut Vec<Owner>) -> io::Result<()> {
         let mut ring = self.0.ring.borrow_mut();
-        if !self.0.ready.borrow().is_empty() {
+        // A buffer may have come back since the starved were last looked at.
+        let servable = self.buffers_wanted() && ring.arena().free() > 0;
+        if servable || !self.0.ready.borrow().is_empty() {
             return ring.turn(Wait::No, woken);
         }
         let wait = match self.0.wheel.borrow().next_ms() {

@@ -229,11 +229,11 @@ mod tests {
             let span = [10, 100, 5000, 300_000, 20_000_000][random(&mut seed) as usize % 5];
             let at = now + random(&mut seed) % span;
             expected.push((at, round, wheel.insert(at, round)));
-            if random(&mut seed) % 3 == 0 {
+            if random(&mut seed).is_multiple_of(3) {
                 let index = random(&mut seed) as usize % expected.len();
                 wheel.remove(expected.swap_remove(index).2);
             }
-            if random(&mut seed) % 2 == 0 {
+            if random(&mut seed).is_multiple_of(2) {
                 now += random(&mut seed) % span;
                 let mut fired = Vec::new();
                 wheel.advance(now, &mut fired);

@@ -12,7 +12,6 @@ mod worker;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use config::{BusyPoll, Config, RelayTuning, Timeouts, ZeroCopy};
@@ -29,13 +28,9 @@ use worker::Command;
 /// A running proxy.
 pub struct Server {
     addresses: Vec<SocketAddr>,
-    workers: Vec<WorkerHandle>,
-}
-
-struct WorkerHandle {
-    commands: MailboxSender<Command>,
-    /// Taken by whoever joins.
-    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    workers: Vec<MailboxSender<Command>>,
+    /// How each worker ended, in that order.
+    endings: Mutex<mpsc::Receiver<Result<(), String>>>,
 }
 
 /// A worker ended in an error.
@@ -81,7 +76,7 @@ impl Server {
     /// A worker that has ended needs no telling.
     fn tell(&self, command: impl Fn() -> Command) {
         for worker in &self.workers {
-            worker.commands.send(command());
+            worker.send(command());
         }
     }
 
@@ -90,7 +85,7 @@ impl Server {
     pub fn snapshot(&self) -> Vec<WorkerSnapshot> {
         let (sender, receiver) = mpsc::channel();
         for worker in &self.workers {
-            worker.commands.send(Command::Snapshot(sender.clone()));
+            worker.send(Command::Snapshot(sender.clone()));
         }
         drop(sender);
         let mut snapshots = Vec::new();
@@ -103,24 +98,22 @@ impl Server {
         snapshots
     }
 
-    /// Waits until every worker has ended; for one caller.
+    /// Waits until every worker has ended; for one caller. When one fails, the others are stopped: a server without one
+    /// of its workers would leave a share of its clients waiting.
     ///
     /// # Errors
     /// [`WorkerFailed`] with what the first failed one says.
     pub fn join(&self) -> Result<(), WorkerFailed> {
+        let Ok(endings) = self.endings.lock() else {
+            return Ok(());
+        };
         let mut result = Ok(());
-        for worker in &self.workers {
-            let thread = worker
-                .thread
-                .lock()
-                .ok()
-                .and_then(|mut thread| thread.take());
-            let ended = match thread.map(JoinHandle::join) {
-                None => Ok(()),
-                Some(Ok(ended)) => ended.map_err(WorkerFailed),
-                Some(Err(_)) => Err(WorkerFailed("a worker panicked".to_owned())),
-            };
-            result = result.and(ended);
+        // The channel closes when the last worker has ended.
+        while let Ok(ending) = endings.recv() {
+            if let (Err(text), Ok(())) = (ending, &result) {
+                result = Err(WorkerFailed(text));
+                self.stop();
+            }
         }
         result
     }

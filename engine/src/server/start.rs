@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use tracing::warn;
 
+use super::Server;
 use super::config::Config;
 use super::worker::{self, Command, Seat, Started};
-use super::{Server, WorkerHandle};
 use crate::limits;
 use crate::ring::{CapabilityError, capabilities, sys};
-use crate::rt::{Inside, mailbox};
+use crate::rt::{Inside, MailboxReceiver, mailbox};
 
 /// Why nothing was started.
 #[derive(Debug)]
@@ -47,26 +47,24 @@ impl std::error::Error for StartError {}
 
 pub(super) fn start(config: Config) -> Result<Server, StartError> {
     validate(&config)?;
+    let descriptors = sys::raise_file_limit()
+        .map_err(|error| StartError::Failed(format!("RLIMIT_NOFILE: {error}")))?;
     let report = capabilities(&config.force_off);
     if let Some(refusal) = report.refusal {
         return Err(StartError::Unsupported(refusal));
     }
-    let descriptors = sys::raise_file_limit()
-        .map_err(|error| StartError::Failed(format!("RLIMIT_NOFILE: {error}")))?;
     let connections_max = connections_max(&config, descriptors);
-    let (addresses, mut sockets) = bind(&config)?;
+    let (addresses, sockets) = bind(&config)?;
+    let (ending, endings) = mpsc::channel();
+    let (started, starting) = mpsc::channel();
     let config = Arc::new(config);
-    let loads: Arc<[Arc<Inside>]> = config
+    let loads: Arc<[_]> = config
         .cores
         .iter()
         .map(|_| Arc::new(Inside::default()))
         .collect();
-    let mut server = Server {
-        addresses: addresses.clone(),
-        workers: Vec::new(),
-    };
-    let (started, starting) = mpsc::channel();
-    for (number, &core) in config.cores.iter().enumerate() {
+    let mut workers = Vec::new();
+    for ((number, &core), listeners) in config.cores.iter().enumerate().zip(sockets) {
         let (commands, mailbox) =
             mailbox().map_err(|error| StartError::Failed(format!("eventfd: {error}")))?;
         let seat = Seat {
@@ -75,27 +73,53 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
             config: Arc::clone(&config),
             capabilities: report.capabilities,
             addresses: addresses.clone(),
-            listeners: sockets.pop().unwrap_or_default(),
+            listeners,
             loads: Arc::clone(&loads),
             connections_max,
             started: started.clone(),
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("ringway-{number}"))
-            .spawn(move || worker::run(seat, mailbox))
-            .map_err(|error| StartError::Failed(format!("cannot start a thread: {error}")))?;
-        server.workers.push(WorkerHandle {
-            commands,
-            thread: Mutex::new(Some(thread)),
-        });
+        spawn(seat, mailbox, Ending(Some(ending.clone())))?;
+        workers.push(commands);
     }
-    drop(started);
+    drop((started, ending));
+    let server = Server {
+        addresses,
+        workers,
+        endings: Mutex::new(endings),
+    };
     if let Err(error) = introduce(&server, &starting) {
         server.stop();
         let _ = server.join();
         return Err(error);
     }
     Ok(server)
+}
+
+fn spawn(seat: Seat, mailbox: MailboxReceiver<Command>, ending: Ending) -> Result<(), StartError> {
+    let thread = std::thread::Builder::new().name(format!("ringway-{}", seat.worker));
+    let spawned = thread.spawn(move || ending.is(worker::run(seat, mailbox)));
+    spawned
+        .map(drop)
+        .map_err(|error| StartError::Failed(format!("cannot start a thread: {error}")))
+}
+
+/// Says how a worker ended, also when it panicked.
+struct Ending(Option<mpsc::Sender<Result<(), String>>>);
+
+impl Ending {
+    fn is(mut self, ended: Result<(), String>) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(ended);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(Err("a worker panicked".to_owned()));
+        }
+    }
 }
 
 /// Waits until each worker has its ring, and tells each the rings of the others.
@@ -115,7 +139,7 @@ fn introduce(
     }
     let rings: Arc<[_]> = rings.into();
     for worker in &server.workers {
-        worker.commands.send(Command::Serve(Arc::clone(&rings)));
+        worker.send(Command::Serve(Arc::clone(&rings)));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::proxy::{
     Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, ZeroCopyRoutes, ZeroCopySends,
 };
 use crate::proxy::{refuse, session};
-use crate::ring::{Capabilities, Feature, Message, Op, Ring, RingConfig};
+use crate::ring::{Capabilities, Feature, Message, Op, Ring, RingConfig, sys};
 use crate::rt::{Gate, Inside, Mailbox, MailboxReceiver, Notify, Operation, Rt, SpinPolicy};
 
 /// What a worker is told.
@@ -93,13 +93,19 @@ fn prepare(seat: &Seat) -> Result<(Rt, ResolverSetup), String> {
         buffer_bytes: config.buffer_size,
         capabilities: seat.capabilities,
     };
-    let mut ring =
-        Ring::new(&ring_config).map_err(|error| format!("cannot set up a ring: {error}"))?;
+    let locked = |what: &str, error: std::io::Error| {
+        let workers = config.cores.len() as u64;
+        let needed = workers * ring_config.locked_bytes(config.zero_copy == ZeroCopy::SendZc);
+        let allowed = sys::memory_lock().map_or(0, |limit| limit.bytes);
+        format!(
+            "cannot {what}: {error}\nmend: for ENOMEM raise RLIMIT_MEMLOCK ('ulimit -l', LimitMEMLOCK= of systemd): \
+             {workers} workers lock up to {needed} bytes, and {allowed} are allowed"
+        )
+    };
+    let mut ring = Ring::new(&ring_config).map_err(|error| locked("set up a ring", error))?;
     if config.zero_copy == ZeroCopy::SendZc {
-        let bytes = u64::from(config.buffers) * u64::from(config.buffer_size);
-        ring.register_arena().map_err(|error| {
-            format!("cannot register the receive buffers: {error}\nmend: raise RLIMIT_MEMLOCK to {bytes} bytes a worker")
-        })?;
+        ring.register_arena()
+            .map_err(|error| locked("register the receive buffers", error))?;
     }
     let spin = match config.busy_poll {
         BusyPoll::Off => SpinPolicy::Off,

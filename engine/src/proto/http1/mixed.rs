@@ -83,7 +83,7 @@ fn check_accepted(head: &[u8], request: &RequestHead) {
 fn mixed_pieces_are_read_alike_and_by_the_rules() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut accepted = 0;
-    for _ in 0..30_000 {
+    for _ in 0..10_000 {
         let mut received = Vec::new();
         for _ in 0..12 {
             state ^= state << 13;
@@ -97,7 +97,7 @@ fn mixed_pieces_are_read_alike_and_by_the_rules() {
         }
     }
     assert!(
-        accepted > 100,
+        accepted > 50,
         "{accepted} accepted: the pieces make too few heads"
     );
 }

@@ -24,7 +24,7 @@ pub struct Reply {
     pub error: Option<ProxyError>,
     /// The `details` of Proxy-Status, for whoever debugs: printable ASCII; left out when empty.
     pub details: &'static str,
-    /// One or two short sentences for a person, without a line end.
+    /// One or two short sentences for a person. A fragment, such as the text of an error, is made a sentence.
     pub text: &'static str,
 }
 
@@ -88,12 +88,13 @@ pub enum ProxyError {
 impl Reply {
     /// The bytes to send.
     pub fn encode(&self) -> Bytes {
+        let body = sentence(self.text);
         let mut head = String::with_capacity(512);
         let (code, phrase) = (self.status.code(), self.status.phrase());
         // Writing to a String cannot fail.
         let _ = write!(head, "HTTP/1.1 {code} {phrase}\r\n");
         head.push_str("Content-Type: text/plain; charset=utf-8\r\n");
-        let _ = write!(head, "Content-Length: {}\r\n", self.text.len() + 1);
+        let _ = write!(head, "Content-Length: {}\r\n", body.len() + 1);
         head.push_str("Connection: close\r\n");
         if self.status == Status::ProxyAuthenticationRequired {
             head.push_str("Proxy-Authenticate: Basic realm=\"ringway\"\r\n");
@@ -106,7 +107,7 @@ impl Reply {
             }
             head.push_str("\r\n");
         }
-        let _ = write!(head, "\r\n{}\n", self.text);
+        let _ = write!(head, "\r\n{body}\n");
         Bytes::from(head)
     }
 }
@@ -164,6 +165,18 @@ impl ProxyError {
             Self::ProxyInternalError => "proxy_internal_error",
         }
     }
+}
+
+/// With a capital at its start and a full stop at its end.
+fn sentence(text: &str) -> String {
+    let mut sentence = String::with_capacity(text.len() + 1);
+    let mut characters = text.chars();
+    sentence.extend(characters.next().map(|first| first.to_ascii_uppercase()));
+    sentence.push_str(characters.as_str());
+    if !text.ends_with('.') {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// Appends an sf-string (RFC 8941 section 3.3.3).
@@ -288,11 +301,11 @@ mod tests {
 
     #[test]
     fn a_head_error_becomes_its_answer() {
-        let (code, fields, body) = read(&Reply::from(HeadError::HostMissing).encode());
-        assert_eq!((code, body.as_str()), (400, "Host is missing\n"));
+        let (code, fields, body) = read(&Reply::from(HeadError::HeadTooLong).encode());
+        assert_eq!((code, body.as_str()), (431, "The head is too long.\n"));
         assert_eq!(
             value(&fields, "Proxy-Status"),
-            Some("ringway; error=http_request_error; details=\"Host is missing\"")
+            Some("ringway; error=http_request_error; details=\"the head is too long\"")
         );
     }
 }

@@ -371,6 +371,9 @@ fn limits_are_exact() {
     assert_eq!(outcome(&head), Some(Err(TargetTooLong)));
     let head = format!("CONNECT {}", "a".repeat(2 * TARGET_BYTES_MAX as usize));
     assert_eq!(outcome(&head), Some(Err(TargetTooLong)));
+    // What stands behind the limit does not matter, arrived or not.
+    let head = format!("CONNECT {}\n", "a".repeat(2 * TARGET_BYTES_MAX as usize));
+    assert_eq!(outcome(&head), Some(Err(TargetTooLong)));
     assert_eq!(TargetTooLong.status().code(), 414);
 
     let method = |bytes: usize| outcome(&format!("{} / HTTP/1.0\r\n\r\n", "M".repeat(bytes)));
@@ -412,6 +415,8 @@ fn limits_are_exact() {
         RequestHead::parse(head(longest + 1, "").as_bytes()),
         Err(HeadTooLong)
     );
+    let bare = head(longest + 100, "").replace("\r\n\r\n", "\n");
+    assert_eq!(outcome(&bare), Some(Err(HeadTooLong)));
     assert_eq!(HeadTooLong.status().code(), 431);
 }
 

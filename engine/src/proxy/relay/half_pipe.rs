@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::super::Proxy;
 use super::super::zero_copy::Copied;
 use crate::limits;
-use crate::net::{Incoming, StreamGone, TcpStream};
+use crate::net::{Incoming, TcpStream};
 use crate::ring::sys::{Pipe, Spliced};
 use crate::ring::{Interest, Lease, SendData};
 use crate::rt::Operation;
@@ -46,7 +46,7 @@ pub(super) struct HalfPipe {
     small_splices: u32,
     /// The source has sent FIN, and nothing of it is left with the kernel.
     source_ended: bool,
-    /// FIN has been passed on, after the last byte.
+    /// The source has ended, and its last byte is sent.
     done: bool,
     copied: Option<Copied>,
     pub(super) moved: u64,
@@ -70,7 +70,7 @@ impl HalfPipe {
         }
     }
 
-    /// FIN was received and passed on.
+    /// The source has ended, and its last byte is sent: FIN is due.
     pub(super) fn done(&self) -> bool {
         self.done
     }
@@ -147,7 +147,8 @@ impl HalfPipe {
             return Ok(Poll::Pending);
         }
         if self.source_ended {
-            return self.finish(sink);
+            self.done = true;
+            return Ok(Poll::Ready(()));
         }
         let incoming = if self.mode == Mode::Copy {
             source.poll_incoming()
@@ -233,7 +234,8 @@ impl HalfPipe {
             return Ok(Poll::Ready(()));
         }
         if self.source_ended {
-            return self.finish(sink);
+            self.done = true;
+            return Ok(Poll::Ready(()));
         }
         if *budget == 0 {
             self.return_pipe(proxy);
@@ -290,14 +292,6 @@ impl HalfPipe {
         self.wait = Some(sink.readiness(Interest::Writable));
         self.blocked = true;
         proxy.rt.hold_buffers();
-    }
-
-    /// The last byte is sent: passes FIN on.
-    fn finish(&mut self, sink: &TcpStream) -> Result<Poll<()>, Failure> {
-        self.done = true;
-        sink.shutdown_write()
-            .map_err(|StreamGone(errno)| Failure::Sink(errno))?;
-        Ok(Poll::Ready(()))
     }
 
     /// While the sink is blocked and others wait for buffers: moves what this direction holds out of the arena. The

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::outcome::{Cause, Outcome, Phase, Side, Story};
 use super::{Proxy, SharedProxy};
-use crate::net::TcpStream;
+use crate::net::{StreamGone, TcpStream};
 use crate::ring::{Interest, SendData};
 use crate::rt::{GatePass, Operation, TimerKey};
 use half_pipe::{Failure, HalfPipe};
@@ -117,9 +117,13 @@ impl Relay {
         } else {
             (upstream, client)
         };
+        let other_done = self.halves[1 - direction].done();
         let half = &mut self.halves[direction];
+        if half.done() {
+            return Ok(());
+        }
         let before = half.moved;
-        let stepped = half.step(&self.proxy, source, sink);
+        let mut stepped = half.step(&self.proxy, source, sink);
         let counters = &self.proxy.counters;
         let counter = if direction == UP {
             &counters.bytes_up
@@ -127,6 +131,12 @@ impl Relay {
             &counters.bytes_down
         };
         counter.add(half.moved - before);
+        if stepped.is_ok() && half.done() && !other_done {
+            // The last direction to end needs no shutdown: the close that follows sends FIN.
+            stepped = sink
+                .shutdown_write()
+                .map_err(|StreamGone(errno)| Failure::Sink(errno));
+        }
         stepped.map_err(|failure| {
             let (side, errno) = match (failure, direction) {
                 (Failure::Source(errno), UP) | (Failure::Sink(errno), DOWN) => {

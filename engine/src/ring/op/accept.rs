@@ -19,9 +19,6 @@ impl Accept {
         let entry = opcode::AcceptMulti::new(types::Fd(self.listener))
             .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
             .build();
-        (
-            entry,
-            Payload::Accepted(Box::new(VecDeque::with_capacity(64))),
-        )
+        (entry, Payload::Accepted(VecDeque::with_capacity(64)))
     }
 }

@@ -51,8 +51,9 @@ impl SocketAddress {
             }
         };
         // SAFETY: all bytes are zero or written above.
+        let storage = unsafe { storage.assume_init() };
         Self {
-            storage: unsafe { storage.assume_init() },
+            storage,
             bytes: bytes as libc::socklen_t,
         }
     }
