@@ -1,0 +1,73 @@
+//! What `/proc` says about a process, and the limits of this one.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Clock ticks of `/proc/PID/stat` in a second: the kernel shows user space 100 on every architecture we run on.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A process as `/proc` shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process {
+    pid: u32,
+}
+
+impl Process {
+    pub(crate) fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    fn read(self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Open files.
+    pub(crate) fn files(self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid))
+            .expect("the process runs")
+            .count()
+    }
+
+    /// Proportional set size: the memory that this process takes from the machine.
+    pub(crate) fn pss_kib(self) -> u64 {
+        let rollup = self.read("smaps_rollup");
+        let line = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:"))
+            .expect("a Pss line");
+        line.trim()
+            .trim_end_matches(" kB")
+            .trim()
+            .parse()
+            .expect("a number of KiB")
+    }
+
+    /// CPU time of all its threads so far.
+    pub(crate) fn cpu(self) -> Duration {
+        let stat = self.read("stat");
+        let (_, fields) = stat.rsplit_once(") ").expect("the command's name ends");
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks: u64 = [11, 12]
+            .iter()
+            .map(|field| fields[*field].parse::<u64>().expect("a number of ticks"))
+            .sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+    }
+}
+
+/// Raises this process's limit of open files as far as it may, and gives it.
+pub(crate) fn raise_file_limit() -> u64 {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: hard,
+            maximum: hard,
+        },
+    )
+    .expect("the soft limit may reach the hard one");
+    hard.unwrap_or(u64::MAX)
+}
