@@ -324,7 +324,7 @@ impl AddressClass {
 }
 
 /// The IPv4 address that an IPv6 address leads to by its form alone.
-fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+pub(crate) fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => return None,
         // IPv4-compatible (RFC 4291 section 2.5.5.1); `::` comes out as 0.0.0.0, which is how Linux dials it.

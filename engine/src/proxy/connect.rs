@@ -62,13 +62,12 @@ pub(super) async fn serve(
             });
         }
     };
-    let established = SendData::Bytes(Box::new(CONNECTION_ESTABLISHED));
     let tunnel = Tunnel {
         client,
         upstream,
         early_up: early.data,
         client_ended: early.ended,
-        early_down: VecDeque::from([established]),
+        answer: SendData::Bytes(Box::new(CONNECTION_ESTABLISHED)),
         story,
         pass,
     };

@@ -14,7 +14,7 @@ use io_uring::cqueue;
 
 use super::buf::{Arena, Lease};
 use super::key::{INDEX_MAX, Key};
-use super::op::{Kind, RecvEnd, SendData};
+use super::op::{Kind, RecvEnd, SendData, failed};
 use super::sys::SocketAddress;
 use crate::limits;
 
@@ -211,6 +211,7 @@ impl OpSlab {
                 }
                 self.finish(key, result);
             }
+            Kind::Poll if more => slot.result |= result,
             Kind::Connect | Kind::Poll => self.finish(key, result),
         }
         effects
@@ -351,6 +352,19 @@ impl OpSlab {
             None
         };
         Some((slot.result, socket))
+    }
+
+    /// Takes what a look-out for failures has seen: `Some(true)` for a failure, `Some(false)` when it is over without
+    /// one, `None` while it goes on.
+    pub(super) fn failure(&mut self, key: Key, owner: Owner) -> Option<bool> {
+        let slot = self.owned(key);
+        slot.owner = owner;
+        let failed = failed(std::mem::take(&mut slot.result));
+        if slot.state == State::InFlight {
+            return failed.then_some(true);
+        }
+        self.slots.remove(key.index as usize);
+        Some(failed)
     }
 
     /// The kind of an operation that the kernel may still complete (a lingering notification aside).
@@ -496,6 +510,20 @@ mod tests {
         assert!(effects.stale && effects.wake.is_none());
         assert!(matches!(slab.receive(new, ME), Received::Waiting));
         assert_eq!(arena.free(), 2);
+    }
+
+    #[test]
+    fn a_look_out_for_failures_takes_fin_for_none() {
+        let (mut slab, _arena) = slab(1);
+        let key = slab.insert(Kind::Poll, ME, Payload::None);
+        slab.complete(key, Kind::Poll, i32::from(libc::POLLRDHUP), MORE);
+        assert_eq!(slab.failure(key, ME), None);
+        let reset = i32::from(libc::POLLRDHUP | libc::POLLERR | libc::POLLHUP);
+        slab.complete(key, Kind::Poll, reset, MORE);
+        assert_eq!(slab.failure(key, ME), Some(true));
+        slab.complete(key, Kind::Poll, -libc::ECANCELED, 0);
+        assert_eq!(slab.failure(key, ME), Some(true));
+        assert_eq!(slab.len(), 0);
     }
 
     #[test]

@@ -204,6 +204,12 @@ impl Ring {
         self.slab.result(key, owner)
     }
 
+    /// What a look-out for failures ([`super::Interest::Failed`]) has seen: `Some(true)` for a failure, `Some(false)`
+    /// when it is over without one and has to be started again, `None` while it goes on.
+    pub fn failure(&mut self, key: Key, owner: Owner) -> Option<bool> {
+        self.slab.failure(key, owner)
+    }
+
     /// Asks the kernel to end an operation early. Its final completion still comes, and the owner still takes it.
     pub fn cancel(&mut self, key: Key) {
         if let Some(kind) = self.slab.kind_in_flight(key) {

@@ -129,6 +129,19 @@ impl Rt {
         }
     }
 
+    /// Lets the other tasks and the ring have a turn.
+    pub async fn next_turn(&self) {
+        let mut passed = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut passed, true) {
+                return Poll::Ready(());
+            }
+            self.yield_now();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Lets the other ready tasks run first.
     pub fn yield_now(&self) {
         self.wake(self.current());

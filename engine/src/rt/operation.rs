@@ -39,6 +39,21 @@ impl Operation {
             None => Poll::Pending,
         }
     }
+
+    /// Whether a look-out for failures has seen one; ready with `false` when it has to be started again.
+    pub fn poll_failure(&mut self) -> Poll<bool> {
+        let Some(key) = self.key else {
+            return Poll::Ready(false);
+        };
+        let mut ring = self.rt.ring();
+        let Some(failed) = ring.failure(key, self.rt.owner()) else {
+            return Poll::Pending;
+        };
+        if !ring.in_flight(key) {
+            self.key = None;
+        }
+        Poll::Ready(failed)
+    }
 }
 
 impl Future for Operation {

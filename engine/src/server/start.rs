@@ -122,18 +122,23 @@ impl Drop for Ending {
     }
 }
 
-/// Waits until each worker has its ring, and tells each the rings of the others.
+/// Waits until each worker has its ring, tells each the rings of the others, and waits until all of them serve.
 fn introduce(
     server: &Server,
     starting: &mpsc::Receiver<Result<Started, String>>,
 ) -> Result<(), StartError> {
+    let next = || {
+        let ended = || Err("a worker ended before it had started".to_owned());
+        starting
+            .recv()
+            .unwrap_or_else(|_| ended())
+            .map_err(StartError::Failed)
+    };
     let mut rings = vec![-1; server.workers.len()];
     for _ in 0..server.workers.len() {
-        let started = starting
-            .recv()
-            .unwrap_or_else(|_| Err("a worker ended before it had started".to_owned()));
-        let Started { worker, ring } = started.map_err(StartError::Failed)?;
-        if let Some(place) = rings.get_mut(worker) {
+        if let Started::Ring { worker, ring } = next()?
+            && let Some(place) = rings.get_mut(worker)
+        {
             *place = ring;
         }
     }
@@ -141,7 +146,7 @@ fn introduce(
     for worker in &server.workers {
         worker.send(Command::Serve(Arc::clone(&rings)));
     }
-    Ok(())
+    server.workers.iter().try_for_each(|_| next().map(drop))
 }
 
 fn validate(config: &Config) -> Result<(), StartError> {

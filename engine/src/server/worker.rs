@@ -39,10 +39,12 @@ pub(super) enum Command {
     Snapshot(mpsc::Sender<WorkerSnapshot>),
 }
 
-/// What a worker says when it has its ring.
-pub(super) struct Started {
-    pub(super) worker: usize,
-    pub(super) ring: RawFd,
+/// How far a worker has come.
+pub(super) enum Started {
+    /// It has its ring.
+    Ring { worker: usize, ring: RawFd },
+    /// It accepts connections.
+    Serving,
 }
 
 /// What a worker is given.
@@ -76,7 +78,7 @@ pub(super) fn run(seat: Seat, mailbox: MailboxReceiver<Command>) -> Result<(), S
             "not pinned: the kernel refused the core"
         );
     }
-    let started = Started {
+    let started = Started::Ring {
         worker: seat.worker,
         ring: rt.ring().descriptor(),
     };
@@ -201,6 +203,9 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: 
         buffer_size,
         "worker started"
     );
+    // By then the listeners have their accept.
+    rt.next_turn().await;
+    let _ = seat.started.send(Ok(Started::Serving));
     obey(&worker, &mut mailbox, seat.core, seat.config.timeouts.drain).await;
 }
 

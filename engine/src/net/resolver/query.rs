@@ -188,3 +188,39 @@ impl From<DialError> for NotAsked {
         Self::Connect(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_is_our_own_fault() {
+        let own = [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::EADDRNOTAVAIL,
+            libc::EAGAIN,
+        ];
+        for errno in own {
+            let error = NotAsked::from(io::Error::from_raw_os_error(errno));
+            assert_eq!(error.verdict(), ResolveError::Overloaded, "{error}");
+        }
+        for errno in [
+            libc::ECONNREFUSED,
+            libc::ECONNRESET,
+            libc::ENETUNREACH,
+            libc::EACCES,
+        ] {
+            let error = NotAsked::from(StreamGone(errno));
+            assert_eq!(error.verdict(), ResolveError::ServerFailure, "{error}");
+        }
+        let exhausted = NotAsked::from(DialError::Exhausted(libc::EMFILE));
+        assert_eq!(exhausted.verdict(), ResolveError::Overloaded);
+        assert_eq!(
+            NotAsked::from(DialError::Refused).verdict(),
+            ResolveError::ServerFailure
+        );
+    }
+}

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::super::Proxy;
+use super::super::SharedProxy;
 use super::super::zero_copy::Copied;
 use crate::limits;
 use crate::net::{Incoming, TcpStream};
@@ -49,6 +49,9 @@ pub(super) struct HalfPipe {
     /// The source has ended, and its last byte is sent.
     done: bool,
     copied: Option<Copied>,
+    /// Bytes still to be sent that are this proxy's own, not the source's.
+    own: u32,
+    /// Bytes of the source that were sent.
     pub(super) moved: u64,
 }
 
@@ -66,7 +69,17 @@ impl HalfPipe {
             source_ended,
             done: false,
             copied: None,
+            own: 0,
             moved: 0,
+        }
+    }
+
+    /// A direction that sends an answer of this proxy's own first.
+    pub(super) fn answering(answer: SendData) -> Self {
+        let own = u32::try_from(answer.as_slice().len()).unwrap_or(u32::MAX);
+        Self {
+            own,
+            ..Self::new(VecDeque::from([answer]), false)
         }
     }
 
@@ -75,15 +88,15 @@ impl HalfPipe {
         self.done
     }
 
-    /// FIN was received; the source's reading side has nothing in the ring any more.
-    pub(super) fn source_ended(&self) -> bool {
-        self.source_ended
+    /// The sink has no room, so the source is not read.
+    pub(super) fn blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Goes as far as it can without waiting.
     pub(super) fn step(
         &mut self,
-        proxy: &Proxy,
+        proxy: &SharedProxy,
         source: &mut TcpStream,
         sink: &mut TcpStream,
     ) -> Result<(), Failure> {
@@ -109,17 +122,17 @@ impl HalfPipe {
     }
 
     /// Stops waiting, so that the streams can be joined, and gives the pipe back.
-    pub(super) fn stop(&mut self, proxy: &Proxy) {
+    pub(super) fn stop(&mut self, proxy: &SharedProxy) {
         self.wait = None;
         self.backlog.clear();
         if let Some(pipe) = self.pipe.take() {
-            proxy.pipes.put(pipe);
+            proxy.put_pipe(pipe);
         }
     }
 
     fn copy(
         &mut self,
-        proxy: &Proxy,
+        proxy: &SharedProxy,
         source: &mut TcpStream,
         sink: &mut TcpStream,
     ) -> Result<Poll<()>, Failure> {
@@ -130,7 +143,9 @@ impl HalfPipe {
             let mut data = outcome.data;
             match outcome.result {
                 Ok(sent) => {
-                    self.moved += u64::from(sent);
+                    let own = sent.min(self.own);
+                    self.own -= own;
+                    self.moved += u64::from(sent - own);
                     data.advance(sent);
                 }
                 Err(libc::EAGAIN | libc::EINTR) => {}
@@ -176,7 +191,7 @@ impl HalfPipe {
     }
 
     /// Counts full buffers, and asks the receive to stop when there were enough in a row.
-    fn judge(&mut self, proxy: &Proxy, lease: &Lease, source: &TcpStream) {
+    fn judge(&mut self, proxy: &SharedProxy, lease: &Lease, source: &TcpStream) {
         self.full_buffers = if lease.fills_buffer() {
             self.full_buffers + 1
         } else {
@@ -191,7 +206,7 @@ impl HalfPipe {
         }
     }
 
-    fn send(&mut self, proxy: &Proxy, data: SendData, sink: &mut TcpStream) {
+    fn send(&mut self, proxy: &SharedProxy, data: SendData, sink: &mut TcpStream) {
         let zero_copy = match &data {
             SendData::Lease(lease) if self.full_buffers > 0 => {
                 if self.copied.is_none() {
@@ -213,7 +228,7 @@ impl HalfPipe {
 
     fn splice(
         &mut self,
-        proxy: &Proxy,
+        proxy: &SharedProxy,
         source: &TcpStream,
         sink: &TcpStream,
         budget: &mut u32,
@@ -282,13 +297,13 @@ impl HalfPipe {
         self.full_buffers = 0;
     }
 
-    fn return_pipe(&mut self, proxy: &Proxy) {
+    fn return_pipe(&mut self, proxy: &SharedProxy) {
         if let Some(pipe) = self.pipe.take() {
-            proxy.pipes.put(pipe);
+            proxy.put_pipe(pipe);
         }
     }
 
-    fn wait_for_room(&mut self, proxy: &Proxy, sink: &TcpStream) {
+    fn wait_for_room(&mut self, proxy: &SharedProxy, sink: &TcpStream) {
         self.wait = Some(sink.readiness(Interest::Writable));
         self.blocked = true;
         proxy.rt.hold_buffers();
@@ -296,7 +311,7 @@ impl HalfPipe {
 
     /// While the sink is blocked and others wait for buffers: moves what this direction holds out of the arena. The
     /// receive is stopped first, so what is moved is bounded by what one receive can have.
-    fn make_room(&mut self, proxy: &Proxy, source: &mut TcpStream) {
+    fn make_room(&mut self, proxy: &SharedProxy, source: &mut TcpStream) {
         if !self.blocked || self.mode == Mode::Splice {
             return;
         }

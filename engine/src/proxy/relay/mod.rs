@@ -12,22 +12,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::SharedProxy;
 use super::outcome::{Cause, Outcome, Phase, Side, Story};
-use super::{Proxy, SharedProxy};
 use crate::net::{StreamGone, TcpStream};
 use crate::ring::{Interest, SendData};
 use crate::rt::{GatePass, Operation, TimerKey};
 use half_pipe::{Failure, HalfPipe};
 
-/// Which stream is which.
-const CLIENT: usize = 0;
-const UPSTREAM: usize = 1;
-/// Which direction is which.
+/// Which direction is which: up from the client, whose stream is the first.
 const UP: usize = 0;
 const DOWN: usize = 1;
 
-/// How soon a half-closed tunnel looks out for a reset of the end that has nothing left to say. Most tunnels are closed
-/// altogether before this.
+/// How long a tunnel may be half-closed or blocked before it looks out for resets. Most are closed altogether, or moving
+/// again, before this.
 const WATCH_AFTER: Duration = Duration::from_millis(100);
 
 /// A tunnel between two streams.
@@ -35,7 +32,7 @@ pub(super) struct Relay {
     proxy: SharedProxy,
     streams: [TcpStream; 2],
     halves: [HalfPipe; 2],
-    /// Waits for a reset of a stream whose FIN has come, because no receive would tell.
+    /// Look-outs for a reset of a stream that has no receive armed to tell of it.
     watches: [Option<Operation>; 2],
     timer: Option<(Instant, TimerKey)>,
     moved: u64,
@@ -55,8 +52,8 @@ pub(super) struct Tunnel {
     pub(super) early_up: VecDeque<SendData>,
     /// The client has sent FIN behind `early_up`.
     pub(super) client_ended: bool,
-    /// To the client, before what the upstream sends: the answer to CONNECT.
-    pub(super) early_down: VecDeque<SendData>,
+    /// To the client, before what the upstream sends.
+    pub(super) answer: SendData,
     pub(super) story: Story,
     pub(super) pass: GatePass,
 }
@@ -69,7 +66,7 @@ impl Relay {
             streams: [tunnel.client, tunnel.upstream],
             halves: [
                 HalfPipe::new(tunnel.early_up, tunnel.client_ended),
-                HalfPipe::new(tunnel.early_down, false),
+                HalfPipe::answering(tunnel.answer),
             ],
             watches: [None, None],
             timer: None,
@@ -152,12 +149,22 @@ impl Relay {
         })
     }
 
-    /// At the first FIN: the shorter timeout, and before it a look-out for resets.
+    /// At the first FIN, the shorter timeout begins. While a direction has ended or is blocked, no receive may be armed
+    /// that would tell of a reset; so if it stays that way for a moment, both streams are watched.
     fn mind_half_close(&mut self) {
+        let now = self.proxy.rt.now();
         if !self.half_closed && self.halves.iter().any(HalfPipe::done) {
             self.half_closed = true;
-            self.last_byte = self.proxy.rt.now();
-            self.set_timer(self.last_byte + WATCH_AFTER);
+            self.last_byte = now;
+            self.set_timer(now + WATCH_AFTER);
+        }
+        let deaf = self.half_closed || self.halves.iter().any(HalfPipe::blocked);
+        let soon = now + WATCH_AFTER;
+        if deaf
+            && self.watches.iter().any(Option::is_none)
+            && self.timer.is_none_or(|(at, _)| at > soon)
+        {
+            self.set_timer(soon);
         }
     }
 
@@ -177,42 +184,46 @@ impl Relay {
             (self.proxy.idle_timeout, Cause::IdleTimeout)
         };
         let deadline = self.last_byte + allowance;
-        match self.timer {
-            Some((at, _)) if now < at => return Poll::Pending,
-            Some(_) if now >= deadline => {
+        if let Some((at, _)) = self.timer {
+            if now < at {
+                return Poll::Pending;
+            }
+            if now >= deadline {
                 return Poll::Ready(Outcome {
                     side: Side::Proxy,
                     phase: Phase::Relay,
                     cause,
                 });
             }
-            Some(_) if self.half_closed => self.watch(),
-            _ => {}
+            if self.half_closed || self.halves.iter().any(HalfPipe::blocked) {
+                self.watch();
+            }
         }
         self.set_timer(deadline);
         Poll::Pending
     }
 
     fn watch(&mut self) {
-        for stream in [CLIENT, UPSTREAM] {
-            // Direction `stream` has this stream as its source.
-            if self.halves[stream].source_ended() && self.watches[stream].is_none() {
-                self.watches[stream] = Some(self.streams[stream].readiness(Interest::Failed));
+        for (stream, watch) in self.streams.iter().zip(&mut self.watches) {
+            if watch.is_none() {
+                *watch = Some(stream.readiness(Interest::Failed));
             }
         }
     }
 
     fn reset_of_a_watched_stream(&mut self) -> Option<Outcome> {
-        for (stream, side) in [(CLIENT, Side::Client), (UPSTREAM, Side::Upstream)] {
-            if let Some(watch) = &mut self.watches[stream]
-                && watch.poll_result().is_ready()
-            {
-                self.watches[stream] = None;
-                return Some(Outcome {
-                    side,
-                    phase: Phase::Relay,
-                    cause: Cause::Reset,
-                });
+        for (watch, side) in self.watches.iter_mut().zip([Side::Client, Side::Upstream]) {
+            match watch.as_mut().map(Operation::poll_failure) {
+                Some(Poll::Ready(true)) => {
+                    return Some(Outcome {
+                        side,
+                        phase: Phase::Relay,
+                        cause: Cause::Reset,
+                    });
+                }
+                // The completion queue was full: looked out for again with the next timer.
+                Some(Poll::Ready(false)) => *watch = None,
+                Some(Poll::Pending) | None => {}
             }
         }
         None
@@ -240,7 +251,7 @@ impl Relay {
         if let Some((_, timer)) = self.timer.take() {
             self.proxy.rt.stop_timer(timer);
         }
-        let proxy: &Proxy = &self.proxy;
+        let proxy = &self.proxy;
         self.halves.iter_mut().for_each(|half| half.stop(proxy));
     }
 }

@@ -1,4 +1,4 @@
-//! POLL_ADD, one-shot. See `kernel-notes/poll.md`.
+//! POLL_ADD: one-shot for readiness, multishot (5.13) for the look-out for failures. See `kernel-notes/poll.md`.
 
 use std::os::fd::RawFd;
 
@@ -6,7 +6,7 @@ use io_uring::{opcode, squeue, types};
 
 use crate::ring::slab::Payload;
 
-/// Waits until a descriptor is ready; errors and hang-ups are always reported.
+/// Waits until a descriptor is ready. The kernel reports errors, hang-ups and the peer's FIN whatever is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Poll {
     /// The descriptor.
@@ -22,7 +22,7 @@ pub enum Interest {
     Readable,
     /// Room to send.
     Writable,
-    /// Nothing but an error or a hang-up: a reset.
+    /// An error: a reset. Reports until cancelled, because the peer's FIN, which is no failure, is reported too.
     Failed,
 }
 
@@ -33,9 +33,15 @@ impl Poll {
             Interest::Writable => libc::POLLOUT,
             Interest::Failed => 0,
         };
-        (
-            opcode::PollAdd::new(types::Fd(self.descriptor), events as u32).build(),
-            Payload::None,
-        )
+        let entry = opcode::PollAdd::new(types::Fd(self.descriptor), events as u32)
+            .multi(self.interest == Interest::Failed)
+            .build();
+        (entry, Payload::None)
     }
+}
+
+/// Whether a poll's events are those of a connection that failed. POLLHUP is none: it comes when both sides have sent
+/// FIN, with bytes still to be read.
+pub(in crate::ring) fn failed(events: i32) -> bool {
+    events < 0 || events & i32::from(libc::POLLERR) != 0
 }

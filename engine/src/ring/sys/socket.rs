@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
@@ -210,6 +210,17 @@ pub fn udp_socket(server: SocketAddr) -> io::Result<OwnedFd> {
     Ok(datagram)
 }
 
+/// Whether `address` is one of this host's own: only to those can a socket be bound.
+#[must_use]
+pub fn is_of_this_host(address: IpAddr) -> bool {
+    let address = SocketAddr::new(address, 0);
+    let form = SocketAddress::new(address);
+    socket(address, libc::SOCK_DGRAM).is_ok_and(|probe| {
+        // SAFETY: the kernel reads `bytes` bytes of the address.
+        unsafe { libc::bind(probe.as_raw_fd(), form.as_ptr(), form.bytes()) == 0 }
+    })
+}
+
 /// Takes one waiting connection of a non-blocking listener.
 ///
 /// # Errors
@@ -351,6 +362,21 @@ mod tests {
             assert_eq!(
                 SocketAddress::parse(&SocketAddress::new(address).storage),
                 Some(address)
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_of_this_host_are_told_from_others() {
+        for (address, own) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("192.0.2.1", false),
+        ] {
+            assert_eq!(
+                is_of_this_host(address.parse().expect("an address")),
+                own,
+                "{address}"
             );
         }
     }

@@ -1,5 +1,6 @@
 //! Talking to name servers: failing over, TCP, forged and broken answers.
 
+use futures_lite::future::zip;
 use hickory_proto::rr::Name;
 use hickory_proto::rr::rdata::CNAME;
 
@@ -311,4 +312,62 @@ fn an_alias_without_an_address_or_in_a_circle_is_an_error() {
             .await;
         assert_eq!(only, Err(ResolveError::NoAddress));
     });
+}
+
+#[test]
+fn a_server_that_stays_silent_is_asked_last() {
+    let (first, second) = (NameServer::start(|_, _| Vec::new()), NameServer::simple());
+    run(
+        setup(&[&first, &second], "options timeout:1\n"),
+        |rt, resolver| async move {
+            let look = |name| resolver.lookup_family(name, Family::V4, soon(&rt));
+            let (one, (two, three)) = zip(
+                look("one.example"),
+                zip(look("two.example"), look("three.example")),
+            )
+            .await;
+            assert_eq!(
+                (one.is_ok(), two.is_ok(), three.is_ok()),
+                (true, true, true)
+            );
+            let start = rt.now();
+            look("four.example").await.expect("an address");
+            assert!(
+                rt.now() - start < Duration::from_millis(900),
+                "{:?}",
+                rt.now() - start
+            );
+        },
+    );
+    assert_eq!((first.asked().len(), second.asked().len()), (3, 4));
+}
+
+#[test]
+fn an_answer_clears_a_server_of_suspicion() {
+    let first = NameServer::start(|asked, reply| {
+        if asked.name.starts_with("silent") {
+            Vec::new()
+        } else {
+            vec![with_address(asked, reply, 60)]
+        }
+    });
+    let second = NameServer::simple();
+    run(
+        setup(&[&first, &second], "options timeout:1\n"),
+        |rt, resolver| async move {
+            let look = |name| resolver.lookup_family(name, Family::V4, soon(&rt));
+            for (one, two, three) in [
+                ("silent1", "silent2", "good1"),
+                ("silent3", "silent4", "good2"),
+            ] {
+                zip(look(one), look(two)).await.0.expect("an address");
+                look(three).await.expect("an address");
+            }
+        },
+    );
+    assert_eq!(
+        (first.asked().len(), second.asked().len()),
+        (6, 4),
+        "the first is asked first, always"
+    );
 }

@@ -349,3 +349,24 @@ fn questions_are_bounded() {
         },
     );
 }
+
+#[test]
+fn silence_about_one_family_ends_the_search_of_the_other() {
+    let server = NameServer::start(|asked, reply| match (asked.name.as_str(), asked.family) {
+        ("host.a.example", Family::V4) => Vec::new(),
+        ("host.a.example", Family::V6) => vec![with_code(reply, ResponseCode::NXDomain)],
+        _ => vec![with_address(asked, reply, 60)],
+    });
+    let configuration = "search a.example b.example\noptions timeout:1 attempts:1\n";
+    run(
+        setup(&[&server], configuration),
+        |rt, resolver| async move {
+            let found = resolver.lookup_family("host", Family::V6, soon(&rt)).await;
+            assert_eq!(
+                found,
+                Err(ResolveError::Timeout),
+                "what it has may be the host that is meant"
+            );
+        },
+    );
+}
