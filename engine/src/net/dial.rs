@@ -188,7 +188,11 @@ impl Dialler {
     ) -> Result<TcpStream, DialError> {
         let port = authority.port.get();
         let literal = match &authority.host {
-            Host::Name(name) => return self.dial_name(name, port, allowed, deadline).await,
+            Host::Name(name) =>
+            // Boxed: two lookups side by side are kilobytes, which a connection that is not dialling should not hold.
+            {
+                return Box::pin(self.dial_name(name, port, allowed, deadline)).await;
+            }
             Host::V4(address) => IpAddr::V4(*address),
             Host::V6(address) => IpAddr::V6(*address),
         };
