@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringway_engine::limits;
 use ringway_engine::ring::{Feature, UnknownFeature};
-use ringway_engine::server::{BusyPoll, Config, Timeouts, ZeroCopy};
+use ringway_engine::server::{BusyPoll, Config, RelayTuning, Timeouts, ZeroCopy};
 use tracing::Level;
 
 use crate::args::Serve;
@@ -16,6 +16,8 @@ use crate::values;
 
 /// Kernel features to treat as missing, for trying what a lesser kernel would do.
 const FORCE_OFF: &str = "RINGWAY_FORCE_OFF";
+/// When a relay's direction changes between copying and splicing, for tests that want it at every boundary.
+const RELAY_TUNING: &str = "RINGWAY_RELAY_TUNING";
 /// Longest `--busy-poll`: past it a worker that waits for nothing looks busy to everyone else.
 const BUSY_POLL_MAX: Duration = Duration::from_millis(10);
 
@@ -52,7 +54,7 @@ pub(crate) fn config(
         resolver: option("--resolver", &typed.resolver, values::resolver_address)?,
         open_proxy: typed.open_proxy,
         force_off,
-        relay: defaults.relay,
+        relay: relay_tuning()?.unwrap_or(defaults.relay),
     })
 }
 
@@ -66,6 +68,29 @@ pub(crate) fn log_level(typed: &Serve) -> Result<Level, Failure> {
         ("trace", Level::TRACE),
     ];
     Ok(option("--log", &typed.log, |text| values::choice(text, &levels))?.unwrap_or(Level::INFO))
+}
+
+/// What the environment variable RINGWAY_RELAY_TUNING says.
+fn relay_tuning() -> Result<Option<RelayTuning>, Failure> {
+    let Some(typed) = env::var_os(RELAY_TUNING) else {
+        return Ok(None);
+    };
+    let typed = typed.to_string_lossy();
+    let numbers: Result<Vec<u32>, _> = typed.split(',').map(|text| text.trim().parse()).collect();
+    let Ok(&[promote_full_buffers, demote_bytes, demote_small_splices]) = numbers.as_deref() else {
+        return Err(Failure::new(
+            Reason::Usage,
+            format!(
+                "{RELAY_TUNING} is '{typed}'; it takes three whole numbers: full buffers that promote, bytes of a small \
+                 splice, small splices that demote (the default is 4,4096,8)"
+            ),
+        ));
+    };
+    Ok(Some(RelayTuning {
+        promote_full_buffers,
+        demote_bytes,
+        demote_small_splices,
+    }))
 }
 
 /// The features that the environment variable RINGWAY_FORCE_OFF names.

@@ -53,16 +53,10 @@ fn idle_tunnel_ends_after_idle_timeout_counted() {
 fn idle_tunnel_is_kept_by_every_byte_in_either_direction() {
     let proxy = Proxy::start(&["--idle-timeout", "600ms"]);
     let Tunnel { client, origin, .. } = Tunnel::open(&proxy);
-    client
-        .set_read_timeout(Some(Duration::from_millis(150)))
-        .expect("an option of every socket");
     let start = Instant::now();
     let mut turn = 0;
     while start.elapsed() < Duration::from_millis(2400) {
-        let error = client
-            .peek(&mut [0; 1])
-            .expect_err("nothing was sent, and nothing may have ended");
-        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"); // 150 ms of silence
+        expect_quiet(&client, Duration::from_millis(150));
         let (from, to) = if turn % 2 == 0 {
             (&client, &origin)
         } else {
@@ -71,9 +65,6 @@ fn idle_tunnel_is_kept_by_every_byte_in_either_direction() {
         ping(from, to, &[turn]);
         turn += 1;
     }
-    client
-        .set_read_timeout(Some(PATIENCE))
-        .expect("an option of every socket");
     let since = Instant::now();
     end_of(&client);
     expect_about(Duration::from_millis(600), since.elapsed());
@@ -146,19 +137,10 @@ fn half_closed_tunnel_with_no_traffic_ends_re_armed_by_every_byte() {
                 .shutdown(Shutdown::Write)
                 .expect("the connection stands");
             assert_eq!(end_of(&other), End::Fin);
-            closes
-                .set_read_timeout(Some(Duration::from_millis(200)))
-                .expect("an option of every socket");
             for byte in 0..8 {
-                let error = closes
-                    .peek(&mut [0; 1])
-                    .expect_err("nothing was sent, and nothing may have ended");
-                assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"); // 200 ms of silence
+                expect_quiet(&closes, Duration::from_millis(200));
                 ping(&other, &closes, &[byte]);
             }
-            closes
-                .set_read_timeout(Some(PATIENCE))
-                .expect("an option of every socket");
             let since = Instant::now();
             end_of(&closes);
             expect_about(Duration::from_millis(600), since.elapsed());

@@ -232,6 +232,21 @@ pub(crate) fn await_abort(stream: &TcpStream) {
     assert!(kinds.contains(&error.kind()), "{error}");
 }
 
+/// Asserts that nothing comes for `quiet`, neither bytes nor an end.
+#[track_caller]
+pub(crate) fn expect_quiet(stream: &TcpStream, quiet: Duration) {
+    stream
+        .set_read_timeout(Some(quiet))
+        .expect("an option of every socket");
+    match stream.peek(&mut [0; 64]) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+        other => panic!("nothing should have come within {quiet:?}: {other:?}"),
+    }
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an option of every socket");
+}
+
 /// Sends `bytes` into one end and reads them from the other.
 #[track_caller]
 pub(crate) fn ping(mut from: &TcpStream, to: &TcpStream, bytes: &[u8]) {

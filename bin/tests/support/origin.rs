@@ -271,7 +271,9 @@ impl Side {
     pub(crate) const BOTH: [Self; 2] = [Self::Client, Self::Origin];
 }
 
-fn narrow<'socket>(socket: impl Into<socket2::SockRef<'socket>>) {
+/// The smallest buffers the kernel allows, for a socket before it connects or listens. The small segments go with them:
+/// with those of the loopback device, larger than such a buffer, each would wait for a timer of TCP.
+pub(crate) fn narrow<'socket>(socket: impl Into<socket2::SockRef<'socket>>) {
     let socket = socket.into();
     socket
         .set_recv_buffer_size(1)
@@ -279,9 +281,12 @@ fn narrow<'socket>(socket: impl Into<socket2::SockRef<'socket>>) {
     socket
         .set_send_buffer_size(1)
         .expect("an option of every socket");
+    socket
+        .set_tcp_mss(536)
+        .expect("an option of every TCP socket");
 }
 
-/// The port of `address` on IPv6 loopback, if this host has it.
+/// Whether this host has IPv6 on loopback.
 pub(crate) fn ipv6_loopback() -> bool {
     TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
 }

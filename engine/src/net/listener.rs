@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::limits;
-use crate::ring::{Accept, Key, NextSocket, Op, sys};
+use crate::ring::{Accept, Feature, Key, NextSocket, Op, sys};
 use crate::rt::Rt;
 
 /// What the listener has.
@@ -95,10 +95,12 @@ impl Listener {
     fn poll_next(&mut self) -> Poll<NextSocket> {
         let mut ring = self.rt.ring();
         let owner = self.rt.owner();
+        let multishot = ring.capabilities().has(Feature::MultishotAccept);
         let key = *self.accept.get_or_insert_with(|| {
             ring.start(
                 Op::Accept(Accept {
                     listener: self.socket.as_raw_fd(),
+                    multishot,
                 }),
                 owner,
             )

@@ -1,5 +1,5 @@
 //! Sockets as streams, and the ways they come to be: accepted or dialled. Owns half-close and joining, so that no other
-//! layer touches a descriptor. Knows no protocol but DNS. Called by `proxy` and `server`.
+//! layer closes one with something in flight. Knows no protocol but DNS. Called by `proxy` and `server`.
 
 #![forbid(unsafe_code)]
 

@@ -153,7 +153,8 @@ impl TcpStream {
 
     /// Takes what came next. Pending arms a receive.
     pub fn poll_incoming(&mut self) -> Poll<Incoming> {
-        self.recv.poll(&self.rt, self.socket.as_fd())
+        let incoming = self.recv.poll(&self.rt, self.socket.as_fd());
+        incoming.map(|incoming| self.unless_reset(incoming))
     }
 
     /// Asks the kernel to stop receiving for now: what has come already is taken with [`Self::poll_received`], until
@@ -164,7 +165,28 @@ impl TcpStream {
 
     /// Takes what has come already, and arms nothing.
     pub fn poll_received(&mut self) -> Poll<Incoming> {
-        self.recv.poll_received(&self.rt)
+        let incoming = self.recv.poll_received(&self.rt);
+        incoming.map(|incoming| self.unless_reset(incoming))
+    }
+
+    /// The kernel tells of an RST once. When a send was told, the receive takes it for the end of the stream.
+    fn unless_reset(&self, incoming: Incoming) -> Incoming {
+        match incoming {
+            Incoming::Fin => self.send_failure().map_or(Incoming::Fin, Incoming::Failed),
+            _ => incoming,
+        }
+    }
+
+    /// The errno of a send whose outcome was not taken yet.
+    #[must_use]
+    pub fn send_failure(&self) -> Option<i32> {
+        self.send.and_then(|key| self.rt.ring().failure(key))
+    }
+
+    /// The errno that ended the receive, before what came in front of it is taken.
+    #[must_use]
+    pub fn recv_failure(&self) -> Option<i32> {
+        self.recv.key.and_then(|key| self.rt.ring().failure(key))
     }
 
     /// Whether a receive is armed or has something to take.

@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::task::Poll;
 
 use bytes::Bytes;
 
 use super::stream::{Incoming, RecvHalf};
-use crate::ring::{Lease, Op, Send, SendData, sys};
+use crate::ring::{Key, Lease, Op, Send, SendData, sys};
 use crate::rt::Rt;
 
 /// Sends to and receives from one address only.
@@ -16,6 +17,7 @@ pub struct UdpSocket {
     rt: Rt,
     socket: OwnedFd,
     recv: RecvHalf,
+    send: Option<Key>,
 }
 
 impl UdpSocket {
@@ -28,6 +30,7 @@ impl UdpSocket {
             rt: rt.clone(),
             socket: sys::udp_socket(server)?,
             recv: RecvHalf::default(),
+            send: None,
         })
     }
 
@@ -43,13 +46,15 @@ impl UdpSocket {
             zero_copy: None,
         };
         let key = self.rt.ring().start(Op::Send(send), self.rt.owner());
+        self.send = Some(key);
         let outcome = poll_fn(
             |_| match self.rt.ring().send_outcome(key, self.rt.owner()) {
-                Some(outcome) => std::task::Poll::Ready(outcome),
-                None => std::task::Poll::Pending,
+                Some(outcome) => Poll::Ready(outcome),
+                None => Poll::Pending,
             },
         )
         .await;
+        self.send = None;
         outcome
             .result
             .map(drop)
@@ -73,7 +78,13 @@ impl UdpSocket {
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        if self.recv.abandon(&self.rt) {
+        let received = self.recv.abandon(&self.rt);
+        let sent = self
+            .send
+            .take()
+            .map(|key| self.rt.ring().abandon(key))
+            .is_some();
+        if received || sent {
             // As for a TCP stream: no queued submission may name a descriptor that is free again.
             let _ = self.rt.ring().flush();
         }

@@ -22,6 +22,8 @@ pub(super) struct Refusal {
     pub(super) client: TcpStream,
     pub(super) story: Story,
     pub(super) outcome: Outcome,
+    /// It counts as a connection until it has been told.
+    pub(super) pass: GatePass,
 }
 
 /// Serves a CONNECT. On success the tunnel runs as a task of its own.
@@ -59,6 +61,7 @@ pub(super) async fn serve(
                 client,
                 story,
                 outcome,
+                pass,
             });
         }
     };

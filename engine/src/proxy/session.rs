@@ -15,7 +15,7 @@ use crate::ring::{Lease, SendData};
 use crate::rt::GatePass;
 
 /// Serves one accepted connection. When it asks for a tunnel, the tunnel goes on as a task of its own.
-pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
+pub async fn session(proxy: SharedProxy, socket: OwnedFd, mut pass: GatePass) {
     let mut client = TcpStream::new(&proxy.rt, socket);
     let mut story = Story::begin(&proxy, &client);
     let outcome = match read_request(&proxy, &mut client).await {
@@ -24,6 +24,7 @@ pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
             Err(refusal) => {
                 client = refusal.client;
                 story = refusal.story;
+                pass = refusal.pass;
                 refusal.outcome
             }
         },
@@ -31,6 +32,7 @@ pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
     };
     answer(&proxy, client, &outcome).await;
     story.end(&proxy, &outcome, 0, 0);
+    drop(pass);
 }
 
 /// Refuses a connection that there is no room for.

@@ -36,7 +36,15 @@ pub struct ZeroCopyRoutes {
 }
 
 /// The notifications of one destination that said "copied".
-pub(super) type Copied = Rc<Cell<u32>>;
+type Copied = Rc<Cell<u32>>;
+
+/// What is known about the route to one destination.
+pub(super) enum Route {
+    /// Plain sends.
+    Plain,
+    /// SEND_ZC, while it is no copy.
+    ZeroCopy(Copied),
+}
 
 impl ZeroCopyRoutes {
     /// Starts without memory.
@@ -49,37 +57,36 @@ impl ZeroCopyRoutes {
     }
 
     /// Whether SEND_ZC may be used towards the peer of `sink`; asked once per direction, when it has proved bulky.
-    pub(super) fn route(&self, rt: &Rt, sink: &TcpStream) -> Option<Copied> {
-        match self.sends.get() {
-            ZeroCopySends::Never => return None,
-            ZeroCopySends::Always => {}
-            ZeroCopySends::Adaptive => {
-                let (local, peer) = (
-                    sink.local_address().ok()?.ip(),
-                    sink.peer_address().ok()?.ip(),
-                );
-                if peer.is_loopback() || peer == local {
-                    return None;
-                }
-            }
+    pub(super) fn route(&self, rt: &Rt, sink: &TcpStream) -> Route {
+        let sends = self.sends.get();
+        if sends == ZeroCopySends::Never {
+            return Route::Plain;
         }
-        self.arena_registered(rt).then_some(())?;
-        let peer = sink.peer_address().ok()?.ip();
+        let (Ok(local), Ok(peer)) = (sink.local_address(), sink.peer_address()) else {
+            return Route::Plain;
+        };
+        let is_local = peer.ip().is_loopback() || peer.ip() == local.ip();
+        if (sends == ZeroCopySends::Adaptive && is_local) || !self.arena_registered(rt) {
+            return Route::Plain;
+        }
         let mut copied = self.copied.borrow_mut();
         if copied.len() >= ROUTES_MAX {
             copied.clear();
         }
-        Some(Rc::clone(copied.entry(peer).or_default()))
+        Route::ZeroCopy(Rc::clone(copied.entry(peer.ip()).or_default()))
     }
 
-    /// Whether this send is large enough, the destination worth it, and the arena not held by notifications already.
-    pub(super) fn pays(&self, rt: &Rt, lease: &Lease, copied: &Copied) -> bool {
-        let large = lease.bytes() >= limits::SEND_ZC_BYTES_MIN || lease.fills_buffer();
+    /// Whether this send is large enough, the destination worth it, and the arena not held by notifications already;
+    /// then, where to count the copies.
+    pub(super) fn pays(&self, rt: &Rt, lease: &Lease, route: &Route) -> Option<Copied> {
+        let Route::ZeroCopy(copied) = route else {
+            return None;
+        };
+        let ring = rt.ring();
+        let large = lease.bytes() >= limits::SEND_ZC_BYTES_MIN.min(ring.arena().buffer_bytes());
         let worth = self.sends.get() == ZeroCopySends::Always || copied.get() < COPIED_MAX;
-        large && worth && {
-            let ring = rt.ring();
-            ring.zero_copy_lingering() < usize::from(ring.arena().buffers()).div_ceil(2)
-        }
+        let held = ring.zero_copy_lingering() >= usize::from(ring.arena().buffers()).div_ceil(2);
+        (large && worth && !held).then(|| Rc::clone(copied))
     }
 
     /// Registers the arena when it is first needed: it pins the memory.

@@ -62,7 +62,7 @@ impl Feature {
     /// Whether the engine cannot start without it.
     #[must_use]
     pub fn needed(self) -> bool {
-        (self as u8) <= Self::MultishotAccept as u8
+        (self as u8) <= Self::BufferRing as u8
     }
 
     /// Name, first mainline kernel, and what is lost without it.
@@ -85,7 +85,7 @@ impl Feature {
             Self::MultishotAccept => (
                 "multishot-accept",
                 "5.19",
-                "accepting without a submission per connection",
+                "accepting without a submission per connection (one-shot instead)",
             ),
             Self::MultishotRecv => (
                 "multishot-recv",

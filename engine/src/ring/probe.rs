@@ -154,10 +154,11 @@ pub fn capabilities(force_off: &[Feature]) -> CapabilityReport {
 }
 
 /// Kernels that have a feature and must not use it (`kernel-notes/multishot.md`): before 6.8 a multishot receive lets
-/// one fast sender keep the ring to itself.
+/// one fast sender keep the ring to itself, and from 6.6 a multishot accept may name the wrong descriptor.
 fn known_bad(release: &str) -> &'static [Feature] {
     match parse_release(release) {
-        Some(version) if version < (6, 8) => &[Feature::MultishotRecv],
+        Some(version) if version < (6, 6) => &[Feature::MultishotRecv],
+        Some(version) if version < (6, 8) => &[Feature::MultishotRecv, Feature::MultishotAccept],
         _ => &[],
     }
 }
@@ -235,10 +236,9 @@ fn probe(known_bad: &[Feature]) -> Result<Capabilities, CapabilityError> {
     };
     found = found.with(Feature::BufferRing, true);
     let failed = |error: io::Error| shortage(&error);
-    let Some((mut client, accepted)) = try_accept(&mut ring).map_err(failed)? else {
-        return Ok(found);
-    };
-    found = found.with(Feature::MultishotAccept, true);
+    let multishot = !known_bad.contains(&Feature::MultishotAccept);
+    let (mut client, accepted, armed) = try_accept(&mut ring, multishot).map_err(failed)?;
+    found = found.with(Feature::MultishotAccept, armed);
     let multishot = !known_bad.contains(&Feature::MultishotRecv);
     let received = try_recv(&mut ring, &mut client, &accepted, multishot).map_err(failed)?;
     found = found.with(Feature::MultishotRecv, multishot && received.is_some());
@@ -267,11 +267,18 @@ fn until<T>(ring: &mut Ring, mut done: impl FnMut(&mut Ring) -> Option<T>) -> io
     }
 }
 
-fn try_accept(ring: &mut Ring) -> io::Result<Option<(TcpStream, OwnedFd)>> {
-    let listener = sys::bind_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 4, false)?;
+/// A connection to itself, and whether the accept went on after it.
+fn try_accept(ring: &mut Ring, multishot: bool) -> io::Result<(TcpStream, OwnedFd, bool)> {
+    let listener = sys::bind_listener(
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        4,
+        false,
+        PROBE_DEADLINE,
+    )?;
     let accept = ring.start(
         Op::Accept(Accept {
             listener: listener.as_raw_fd(),
+            multishot,
         }),
         NOBODY,
     );
@@ -282,15 +289,15 @@ fn try_accept(ring: &mut Ring) -> io::Result<Option<(TcpStream, OwnedFd)>> {
     })?;
     let accepted = match next {
         NextSocket::Socket(accepted) => accepted,
-        NextSocket::Ended(errno) if errno != libc::EINVAL => {
-            return Err(io::Error::from_raw_os_error(errno));
-        }
-        _ => return Ok(None),
+        // What a kernel says that does not know the flag; any other error is no answer.
+        NextSocket::Ended(libc::EINVAL) if multishot => return try_accept(ring, false),
+        NextSocket::Ended(errno) => return Err(io::Error::from_raw_os_error(errno)),
+        NextSocket::Waiting => return Err(io::ErrorKind::TimedOut.into()),
     };
     let armed = ring.in_flight(accept);
     ring.abandon(accept);
     until(ring, |ring| (ring.operations() == 0).then_some(()))?;
-    Ok(armed.then_some((client, accepted)))
+    Ok((client, accepted, armed))
 }
 
 fn try_recv(

@@ -14,7 +14,7 @@ use io_uring::cqueue;
 
 use super::buf::{Arena, Lease};
 use super::key::{INDEX_MAX, Key};
-use super::op::{Kind, RecvEnd, SendData, failed};
+use super::op::{Kind, RecvEnd, SendData};
 use super::sys::SocketAddress;
 use crate::limits;
 
@@ -354,17 +354,40 @@ impl OpSlab {
         Some((slot.result, socket))
     }
 
-    /// Takes what a look-out for failures has seen: `Some(true)` for a failure, `Some(false)` when it is over without
-    /// one, `None` while it goes on.
-    pub(super) fn failure(&mut self, key: Key, owner: Owner) -> Option<bool> {
+    /// Takes the events of a poll that are among `answers`, or none when it is over without them; `None` while it goes
+    /// on. The flag says that it is over, and the key spent.
+    pub(super) fn poll_events(
+        &mut self,
+        key: Key,
+        owner: Owner,
+        answers: i32,
+    ) -> Option<(i32, bool)> {
         let slot = self.owned(key);
         slot.owner = owner;
-        let failed = failed(std::mem::take(&mut slot.result));
+        let events = std::mem::take(&mut slot.result);
+        // A poll that failed is answered by whatever is tried next on its descriptor.
+        let events = if events < 0 {
+            answers
+        } else {
+            events & answers
+        };
         if slot.state == State::InFlight {
-            return failed.then_some(true);
+            return (events != 0).then_some((events, false));
         }
         self.slots.remove(key.index as usize);
-        Some(failed)
+        Some((events, true))
+    }
+
+    /// The errno that an operation ended with, before its owner has taken it: ENOBUFS and ECANCELED are none.
+    pub(super) fn failure(&self, key: Key) -> Option<i32> {
+        let slot = self.slots.get(key.index as usize)?;
+        let over = slot.generation == key.generation && slot.state == State::Done;
+        let errno = -slot.result;
+        let harmless = matches!(
+            errno,
+            libc::ENOBUFS | libc::ECANCELED | libc::EAGAIN | libc::EINTR
+        );
+        (over && errno > 0 && !harmless).then_some(errno)
     }
 
     /// The kind of an operation that the kernel may still complete (a lingering notification aside).
@@ -515,15 +538,31 @@ mod tests {
     #[test]
     fn a_look_out_for_failures_takes_fin_for_none() {
         let (mut slab, _arena) = slab(1);
+        let error = i32::from(libc::POLLERR);
         let key = slab.insert(Kind::Poll, ME, Payload::None);
         slab.complete(key, Kind::Poll, i32::from(libc::POLLRDHUP), MORE);
-        assert_eq!(slab.failure(key, ME), None);
-        let reset = i32::from(libc::POLLRDHUP | libc::POLLERR | libc::POLLHUP);
-        slab.complete(key, Kind::Poll, reset, MORE);
-        assert_eq!(slab.failure(key, ME), Some(true));
-        slab.complete(key, Kind::Poll, -libc::ECANCELED, 0);
-        assert_eq!(slab.failure(key, ME), Some(true));
+        assert_eq!(slab.poll_events(key, ME, error), None);
+        slab.complete(key, Kind::Poll, i32::from(libc::POLLRDHUP) | error, MORE);
+        assert_eq!(slab.poll_events(key, ME, error), Some((error, false)));
+        slab.complete(key, Kind::Poll, i32::from(libc::POLLRDHUP), 0);
+        assert_eq!(slab.poll_events(key, ME, error), Some((0, true)));
         assert_eq!(slab.len(), 0);
+    }
+
+    #[test]
+    fn a_failure_shows_before_it_is_taken() {
+        let (mut slab, _arena) = slab(1);
+        for (result, failure) in [
+            (-libc::ECONNRESET, Some(libc::ECONNRESET)),
+            (-libc::ENOBUFS, None),
+            (0, None),
+        ] {
+            let key = slab.insert(Kind::Recv, ME, Payload::None);
+            assert_eq!(slab.failure(key), None);
+            slab.complete(key, Kind::Recv, result, 0);
+            assert_eq!(slab.failure(key), failure);
+            assert!(matches!(slab.receive(key, ME), Received::Ended(_)));
+        }
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub struct Ring {
     counters: RingCounters,
 }
 
+/// A full queue is emptied by the first attempt, or by the second one after completions were taken.
+const PUSH_ATTEMPTS_MAX: u32 = 10_000;
+
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
@@ -204,10 +207,16 @@ impl Ring {
         self.slab.result(key, owner)
     }
 
-    /// What a look-out for failures ([`super::Interest::Failed`]) has seen: `Some(true)` for a failure, `Some(false)`
-    /// when it is over without one and has to be started again, `None` while it goes on.
-    pub fn failure(&mut self, key: Key, owner: Owner) -> Option<bool> {
-        self.slab.failure(key, owner)
+    /// The events of a poll that are among `answers`, or none when it is over without them; `None` while it goes on.
+    /// The flag says that it is over.
+    pub fn poll_events(&mut self, key: Key, owner: Owner, answers: i32) -> Option<(i32, bool)> {
+        self.slab.poll_events(key, owner, answers)
+    }
+
+    /// The errno that an operation ended with, before its owner has taken it.
+    #[must_use]
+    pub fn failure(&self, key: Key) -> Option<i32> {
+        self.slab.failure(key)
     }
 
     /// Asks the kernel to end an operation early. Its final completion still comes, and the owner still takes it.
@@ -241,7 +250,7 @@ impl Ring {
     }
 
     fn push(&mut self, entry: squeue::Entry) {
-        loop {
+        for _ in 0..PUSH_ATTEMPTS_MAX {
             // SAFETY: the slab keeps the memory that the entry points to until the operation's final completion.
             if unsafe { self.uring.submission().push(&entry) }.is_ok() {
                 return;
@@ -251,6 +260,10 @@ impl Ring {
                 self.drain();
             }
         }
+        panic!(
+            "the kernel takes no submissions: {}",
+            io::Error::last_os_error()
+        );
     }
 
     /// Submits what is queued, without waiting and without handling completions.
@@ -420,7 +433,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // The kernel ends a closed ring in the background. Memory that it may still write to or read from then must
-        // outlive the process's interest in it, so it is leaked: this happens only when a worker ends in an error.
+        // outlive the process's interest in it, so it is leaked: this happens when a worker ends in an error, or when the end of an operation took too long.
         let joined = self.slab.len() == 0;
         // SAFETY: each field is dropped at most once, here, and not used again; the ring goes before its memory.
         unsafe {

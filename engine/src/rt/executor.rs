@@ -40,6 +40,8 @@ struct Core {
     started: Instant,
     now: Cell<Instant>,
     current: Cell<TaskId>,
+    /// No task starts any more.
+    joining: Cell<bool>,
 }
 
 /// A handle on this core's runtime.
@@ -77,6 +79,7 @@ impl Rt {
             started: now,
             now: Cell::new(now),
             current: Cell::new(TaskId::MAX),
+            joining: Cell::new(false),
         }))
     }
 
@@ -107,8 +110,12 @@ impl Rt {
         self.0.current.get()
     }
 
-    /// Starts a task; it runs for the first time in this turn or the next.
+    /// Starts a task; it runs for the first time in this turn or the next. At the end of the runtime, when tasks are only
+    /// dropped, it is dropped at once.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskId {
+        if self.0.joining.get() {
+            return TaskId::MAX;
+        }
         let task = Task {
             future: Some(Box::pin(future)),
             queued: true,
@@ -312,8 +319,9 @@ impl Rt {
     /// One enter: without waiting while tasks are ready, else until a completion or the next timer, after a look.
     fn enter(&self, woken: &mut Vec<Owner>) -> io::Result<()> {
         let mut ring = self.0.ring.borrow_mut();
-        // A buffer may have come back since the starved were last looked at.
-        let servable = self.buffers_wanted() && ring.arena().free() > 0;
+        // Since the starved were last looked at, a buffer may have come back, or somebody may have come to hold one.
+        let wanted = self.buffers_wanted();
+        let servable = wanted && (ring.arena().free() > 0 || !self.0.holders.borrow().is_empty());
         if servable || !self.0.ready.borrow().is_empty() {
             return ring.turn(Wait::No, woken);
         }
@@ -348,6 +356,7 @@ impl Rt {
 
     /// Drops the tasks and waits for their operations, so that the ring can be closed.
     fn join(&self) -> io::Result<()> {
+        self.0.joining.set(true);
         let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
         drop(tasks);
         let deadline = Instant::now() + JOIN_TIMEOUT;

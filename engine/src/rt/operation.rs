@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Rt;
-use crate::ring::{Key, Op};
+use crate::ring::{Interest, Key, Op};
 
 /// Ready with the result; dropped early, the operation is abandoned: the kernel is asked to end it, and its memory
 /// stays in the op slab until it has.
@@ -40,19 +40,22 @@ impl Operation {
         }
     }
 
-    /// Whether a look-out for failures has seen one; ready with `false` when it has to be started again.
-    pub fn poll_failure(&mut self) -> Poll<bool> {
+    /// The events of a poll that answer `interest`; none when it is over without them and has to be started again.
+    pub fn poll_events(&mut self, interest: Interest) -> Poll<i32> {
         let Some(key) = self.key else {
-            return Poll::Ready(false);
+            return Poll::Ready(0);
         };
-        let mut ring = self.rt.ring();
-        let Some(failed) = ring.failure(key, self.rt.owner()) else {
+        let polled = self
+            .rt
+            .ring()
+            .poll_events(key, self.rt.owner(), interest.answers());
+        let Some((events, over)) = polled else {
             return Poll::Pending;
         };
-        if !ring.in_flight(key) {
+        if over {
             self.key = None;
         }
-        Poll::Ready(failed)
+        Poll::Ready(events)
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use tracing::warn;
 
 use super::Server;
-use super::config::Config;
+use super::config::{Config, ZeroCopy};
 use super::worker::{self, Command, Seat, Started};
 use crate::limits;
-use crate::ring::{CapabilityError, capabilities, sys};
+use crate::ring::{CapabilityError, Feature, capabilities, sys};
 use crate::rt::{Inside, MailboxReceiver, mailbox};
 
 /// Why nothing was started.
@@ -52,6 +52,11 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
     let report = capabilities(&config.force_off);
     if let Some(refusal) = report.refusal {
         return Err(StartError::Unsupported(refusal));
+    }
+    if config.zero_copy == ZeroCopy::SendZc && !report.capabilities.has(Feature::SendZc) {
+        return Err(StartError::Refused(
+            "this kernel has no send-zc (see 'ringway check'); use --zero-copy auto".to_owned(),
+        ));
     }
     let connections_max = connections_max(&config, descriptors);
     let (addresses, sockets) = bind(&config)?;
@@ -202,12 +207,16 @@ fn bind(config: &Config) -> Result<(Vec<SocketAddr>, Sockets), StartError> {
     let mut sockets: Sockets = config.cores.iter().map(|_| Vec::new()).collect();
     for &address in &config.listen {
         let failed = |error| StartError::Address { address, error };
-        let alone = sys::bind_listener(address, limits::LISTEN_BACKLOG, false).map_err(failed)?;
+        let alone =
+            sys::bind_listener(address, limits::LISTEN_BACKLOG, false, config.timeouts.idle)
+                .map_err(failed)?;
         let address = sys::local_address(alone.as_fd()).map_err(failed)?;
         drop(alone);
         for listeners in &mut sockets {
-            listeners
-                .push(sys::bind_listener(address, limits::LISTEN_BACKLOG, true).map_err(failed)?);
+            listeners.push(
+                sys::bind_listener(address, limits::LISTEN_BACKLOG, true, config.timeouts.idle)
+                    .map_err(failed)?,
+            );
         }
         addresses.push(address);
     }

@@ -151,6 +151,8 @@ fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
 struct Worker {
     proxy: Rc<Proxy>,
     gate: Gate,
+    /// The listeners that accept; a drain waits until the last connection that the kernel let in has been taken.
+    listening: Gate,
     balance: Balance,
     draining: Notify,
     refusals: Cell<usize>,
@@ -173,6 +175,7 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: 
     let worker = Rc::new(Worker {
         proxy: Rc::new(proxy(&rt, &seat, resolver)),
         gate: Gate::new(&rt, inside),
+        listening: Gate::new(&rt, Arc::default()),
         balance: Balance {
             own: seat.worker,
             loads: Arc::clone(&seat.loads),
@@ -221,7 +224,10 @@ async fn obey(
     loop {
         let drained = async {
             match cut_off_at {
-                Some(at) => drop(rt.timeout_at(at, worker.gate.wait_empty()).await),
+                Some(at) => {
+                    worker.listening.wait_empty().await;
+                    let _ = rt.timeout_at(at, worker.gate.wait_empty()).await;
+                }
                 None => std::future::pending().await,
             }
             Some(Command::Stop)
@@ -253,6 +259,7 @@ async fn obey(
 
 /// Accepts on one listener until the worker drains.
 async fn accept(worker: Rc<Worker>, mut listener: Listener) {
+    let _listening = worker.listening.enter();
     let draining = worker.draining.wait();
     let accepting = async {
         loop {
@@ -302,12 +309,14 @@ fn place(worker: &Rc<Worker>, socket: OwnedFd) {
     let message = Operation::start(&worker.proxy.rt, Op::Message(Message { ring, socket }));
     let worker = Rc::clone(worker);
     let rt = worker.proxy.rt.clone();
+    let pass = worker.gate.enter();
     rt.spawn(async move {
         // A socket that comes back was not delivered: the other worker is gone or its queue is full.
         match message.await {
             (_, Some(socket)) => admit(&worker, socket),
             (_, None) => worker.proxy.counters.handed_off.add(1),
         }
+        drop(pass);
     });
 }
 

@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::super::SharedProxy;
-use super::super::zero_copy::Copied;
+use super::super::zero_copy::Route;
 use crate::limits;
 use crate::net::{Incoming, TcpStream};
 use crate::ring::sys::{Pipe, Spliced};
@@ -48,7 +48,8 @@ pub(super) struct HalfPipe {
     source_ended: bool,
     /// The source has ended, and its last byte is sent.
     done: bool,
-    copied: Option<Copied>,
+    /// Whether large sends may be SEND_ZC; asked once.
+    route: Option<Route>,
     /// Bytes still to be sent that are this proxy's own, not the source's.
     own: u32,
     /// Bytes of the source that were sent.
@@ -68,7 +69,7 @@ impl HalfPipe {
             small_splices: 0,
             source_ended,
             done: false,
-            copied: None,
+            route: None,
             own: 0,
             moved: 0,
         }
@@ -102,13 +103,8 @@ impl HalfPipe {
     ) -> Result<(), Failure> {
         let mut budget = limits::RELAY_BYTES_PER_TURN;
         while !self.done {
-            if let Some(wait) = &mut self.wait {
-                if wait.poll_result().is_pending() {
-                    self.make_room(proxy, source);
-                    return Ok(());
-                }
-                self.wait = None;
-                self.blocked = false;
+            if self.poll_wait(proxy, source, sink)?.is_pending() {
+                return Ok(());
             }
             let progress = match self.mode {
                 Mode::Copy | Mode::Promoting => self.copy(proxy, source, sink)?,
@@ -119,6 +115,43 @@ impl HalfPipe {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the source's readiness or the sink's room, if it has to.
+    fn poll_wait(
+        &mut self,
+        proxy: &SharedProxy,
+        source: &mut TcpStream,
+        sink: &TcpStream,
+    ) -> Result<Poll<()>, Failure> {
+        let interest = if self.blocked {
+            Interest::WritablePastFin
+        } else {
+            Interest::Readable
+        };
+        let Some(wait) = &mut self.wait else {
+            return Ok(Poll::Ready(()));
+        };
+        match wait.poll_events(interest) {
+            Poll::Pending => {
+                // A reset of the source overtakes bytes that cannot be passed on.
+                if let Some(errno) = source.recv_failure().filter(|_| self.blocked) {
+                    return Err(Failure::Source(errno));
+                }
+                self.make_room(proxy, source)?;
+                Ok(Poll::Pending)
+            }
+            // All it had to say is that the sink has sent FIN.
+            Poll::Ready(0) if self.blocked => {
+                self.wait = Some(sink.readiness(Interest::WritablePastFin));
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(_) => {
+                self.wait = None;
+                self.blocked = false;
+                Ok(Poll::Ready(()))
+            }
+        }
     }
 
     /// Stops waiting, so that the streams can be joined, and gives the pipe back.
@@ -209,13 +242,10 @@ impl HalfPipe {
     fn send(&mut self, proxy: &SharedProxy, data: SendData, sink: &mut TcpStream) {
         let zero_copy = match &data {
             SendData::Lease(lease) if self.full_buffers > 0 => {
-                if self.copied.is_none() {
-                    self.copied = proxy.zero_copy.route(&proxy.rt, sink);
-                }
-                self.copied
-                    .as_ref()
-                    .filter(|copied| proxy.zero_copy.pays(&proxy.rt, lease, copied))
-                    .cloned()
+                let route = self
+                    .route
+                    .get_or_insert_with(|| proxy.zero_copy.route(&proxy.rt, sink));
+                proxy.zero_copy.pays(&proxy.rt, lease, route)
             }
             _ => None,
         };
@@ -262,7 +292,7 @@ impl HalfPipe {
         }
         let Some(pipe) = &mut self.pipe else {
             proxy.counters.pipes_missing.add(1);
-            self.demote();
+            self.demote(proxy);
             return Ok(Poll::Ready(()));
         };
         let filled = pipe
@@ -275,15 +305,18 @@ impl HalfPipe {
                     .is_none_or(|tuning| bytes < tuning.demote_bytes);
                 self.small_splices = if small { self.small_splices + 1 } else { 0 };
             }
-            Spliced::End => self.source_ended = true,
+            Spliced::End => match source.send_failure() {
+                None => self.source_ended = true,
+                // The kernel tells of an RST once, and told the send.
+                Some(errno) => return Err(Failure::Source(errno)),
+            },
             Spliced::Blocked => {
                 self.return_pipe(proxy);
                 if proxy
                     .splice
                     .is_none_or(|tuning| self.small_splices >= tuning.demote_small_splices)
                 {
-                    proxy.counters.demotions.add(1);
-                    self.demote();
+                    self.demote(proxy);
                 } else {
                     self.wait = Some(source.readiness(Interest::Readable));
                 }
@@ -292,7 +325,8 @@ impl HalfPipe {
         Ok(Poll::Ready(()))
     }
 
-    fn demote(&mut self) {
+    fn demote(&mut self, proxy: &SharedProxy) {
+        proxy.counters.demotions.add(1);
         self.mode = Mode::Copy;
         self.full_buffers = 0;
     }
@@ -311,33 +345,36 @@ impl HalfPipe {
 
     /// While the sink is blocked and others wait for buffers: moves what this direction holds out of the arena. The
     /// receive is stopped first, so what is moved is bounded by what one receive can have.
-    fn make_room(&mut self, proxy: &SharedProxy, source: &mut TcpStream) {
+    fn make_room(&mut self, proxy: &SharedProxy, source: &mut TcpStream) -> Result<(), Failure> {
         if !self.blocked || self.mode == Mode::Splice {
-            return;
+            return Ok(());
         }
         if !proxy.rt.buffers_wanted() {
             proxy.rt.hold_buffers();
-            return;
+            return Ok(());
         }
-        proxy.counters.spills.add(1);
         if self.mode == Mode::Copy {
             source.pause_incoming();
         }
+        let mut spilled = false;
         for data in &mut self.backlog {
             if let SendData::Lease(lease) = data {
                 *data = SendData::Bytes(Box::new(Bytes::copy_from_slice(lease)));
+                spilled = true;
             }
         }
-        loop {
-            match source.poll_received() {
-                Poll::Ready(Incoming::Bytes(lease)) => {
-                    self.backlog
-                        .push_back(SendData::Bytes(Box::new(Bytes::copy_from_slice(&lease))));
+        while let Poll::Ready(incoming) = source.poll_received() {
+            match incoming {
+                Incoming::Bytes(lease) => {
+                    let copied = Bytes::copy_from_slice(&lease);
+                    self.backlog.push_back(SendData::Bytes(Box::new(copied)));
+                    spilled = true;
                 }
-                Poll::Ready(Incoming::Fin) => self.source_ended = true,
-                // The failure shows again when there is room: a reset socket does not get well.
-                Poll::Ready(Incoming::Failed(_)) | Poll::Pending => return,
+                Incoming::Fin => self.source_ended = true,
+                Incoming::Failed(errno) => return Err(Failure::Source(errno)),
             }
         }
+        proxy.counters.spills.add(u64::from(spilled));
+        Ok(())
     }
 }

@@ -213,16 +213,19 @@ impl Relay {
 
     fn reset_of_a_watched_stream(&mut self) -> Option<Outcome> {
         for (watch, side) in self.watches.iter_mut().zip([Side::Client, Side::Upstream]) {
-            match watch.as_mut().map(Operation::poll_failure) {
-                Some(Poll::Ready(true)) => {
+            match watch
+                .as_mut()
+                .map(|watch| watch.poll_events(Interest::Failed))
+            {
+                // The completion queue was full: looked out for again with the next timer.
+                Some(Poll::Ready(0)) => *watch = None,
+                Some(Poll::Ready(_)) => {
                     return Some(Outcome {
                         side,
                         phase: Phase::Relay,
                         cause: Cause::Reset,
                     });
                 }
-                // The completion queue was full: looked out for again with the next timer.
-                Some(Poll::Ready(false)) => *watch = None,
                 Some(Poll::Pending) | None => {}
             }
         }

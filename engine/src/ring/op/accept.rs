@@ -1,4 +1,4 @@
-//! Accept, multishot (5.19). See `kernel-notes/accept.md`.
+//! Accept: multishot (5.19), or one-shot where that is known bad. See `kernel-notes/accept.md`.
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -12,13 +12,22 @@ use crate::ring::slab::Payload;
 pub struct Accept {
     /// A listening socket of this worker alone: on a shared one, a multishot accept takes every connection.
     pub listener: RawFd,
+    /// Go on after the first connection.
+    pub multishot: bool,
 }
 
 impl Accept {
     pub(super) fn encode(self) -> (squeue::Entry, Payload) {
-        let entry = opcode::AcceptMulti::new(types::Fd(self.listener))
-            .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
-            .build();
+        let listener = types::Fd(self.listener);
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        let entry = if self.multishot {
+            opcode::AcceptMulti::new(listener).flags(flags).build()
+        } else {
+            let nobody_asks = std::ptr::null_mut();
+            opcode::Accept::new(listener, nobody_asks, std::ptr::null_mut())
+                .flags(flags)
+                .build()
+        };
         (entry, Payload::Accepted(VecDeque::with_capacity(64)))
     }
 }

@@ -17,7 +17,6 @@ pub use recv::{Recv, RecvEnd, RecvMode};
 pub use send::{Send, SendData};
 
 pub(super) use cancel::cancel;
-pub(super) use poll::failed;
 
 use io_uring::squeue;
 

@@ -22,7 +22,10 @@ pub enum Interest {
     Readable,
     /// Room to send.
     Writable,
-    /// An error: a reset. Reports until cancelled, because the peer's FIN, which is no failure, is reported too.
+    /// Room to send, on a socket whose peer has sent FIN: a one-shot poll would report just that, at once. Reports until
+    /// cancelled.
+    WritablePastFin,
+    /// An error: a reset. Reports until cancelled, because the peer's FIN is reported too.
     Failed,
 }
 
@@ -30,18 +33,28 @@ impl Poll {
     pub(super) fn encode(self) -> (squeue::Entry, Payload) {
         let events = match self.interest {
             Interest::Readable => libc::POLLIN | libc::POLLRDHUP,
-            Interest::Writable => libc::POLLOUT,
+            Interest::Writable | Interest::WritablePastFin => libc::POLLOUT,
             Interest::Failed => 0,
         };
         let entry = opcode::PollAdd::new(types::Fd(self.descriptor), events as u32)
-            .multi(self.interest == Interest::Failed)
+            .multi(matches!(
+                self.interest,
+                Interest::WritablePastFin | Interest::Failed
+            ))
             .build();
         (entry, Payload::None)
     }
 }
 
-/// Whether a poll's events are those of a connection that failed. POLLHUP is none: it comes when both sides have sent
-/// FIN, with bytes still to be read.
-pub(in crate::ring) fn failed(events: i32) -> bool {
-    events < 0 || events & i32::from(libc::POLLERR) != 0
+impl Interest {
+    /// The events that answer it. POLLHUP is no failure: it comes when both sides have sent FIN, with bytes still to be
+    /// read.
+    #[must_use]
+    pub fn answers(self) -> i32 {
+        i32::from(match self {
+            Self::Readable => libc::POLLIN | libc::POLLRDHUP | libc::POLLERR | libc::POLLHUP,
+            Self::Writable | Self::WritablePastFin => libc::POLLOUT | libc::POLLERR | libc::POLLHUP,
+            Self::Failed => libc::POLLERR,
+        })
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use super::check;
 
@@ -141,10 +142,8 @@ fn set_option(
 
 /// Seconds of silence before TCP keep-alive probes start, seconds between them, and how many may fail.
 const KEEP_ALIVE: [libc::c_int; 3] = [60, 15, 4];
-/// Milliseconds that sent bytes may stay unacknowledged (tcp(7), TCP_USER_TIMEOUT): as long as the probes need.
-const USER_TIMEOUT_MS: libc::c_int = 120_000;
 
-fn set_tcp_options(socket: RawFd) -> io::Result<()> {
+fn set_tcp_options(socket: RawFd, user_timeout: Duration) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEP_ALIVE[0])?;
@@ -155,20 +154,27 @@ fn set_tcp_options(socket: RawFd) -> io::Result<()> {
         KEEP_ALIVE[1],
     )?;
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEP_ALIVE[2])?;
+    let timeout_ms = libc::c_int::try_from(user_timeout.as_millis()).unwrap_or(libc::c_int::MAX);
     set_option(
         socket,
         libc::IPPROTO_TCP,
         libc::TCP_USER_TIMEOUT,
-        USER_TIMEOUT_MS,
+        timeout_ms,
     )
 }
 
 /// A listening TCP socket that shares its address with those of the other workers (SO_REUSEPORT). The options set here
-/// are inherited by every accepted socket, so none is set per connection.
+/// are inherited by every accepted socket, so none is set per connection. TCP_USER_TIMEOUT also ends a peer that answers
+/// but does not read, so it is the time that a connection may be idle, not a shorter one.
 ///
 /// # Errors
 /// What socket(2), bind(2) or listen(2) says: EADDRINUSE, EACCES, EADDRNOTAVAIL.
-pub fn bind_listener(address: SocketAddr, backlog: i32, share: bool) -> io::Result<OwnedFd> {
+pub fn bind_listener(
+    address: SocketAddr,
+    backlog: i32,
+    share: bool,
+    user_timeout: Duration,
+) -> io::Result<OwnedFd> {
     let listener = socket(address, libc::SOCK_STREAM)?;
     let raw = listener.as_raw_fd();
     set_option(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
@@ -178,7 +184,7 @@ pub fn bind_listener(address: SocketAddr, backlog: i32, share: bool) -> io::Resu
     if address.is_ipv6() {
         set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
-    set_tcp_options(raw)?;
+    set_tcp_options(raw, user_timeout)?;
     let form = SocketAddress::new(address);
     // SAFETY: the kernel reads `bytes` bytes of the address.
     check(unsafe { libc::bind(raw, form.as_ptr(), form.bytes()) })?;
@@ -188,7 +194,7 @@ pub fn bind_listener(address: SocketAddr, backlog: i32, share: bool) -> io::Resu
 }
 
 /// A TCP socket to connect with, of the family of `address`. Only TCP_NODELAY is set: each option is a system call per
-/// tunnel, and a dead upstream is found by the client's side, whose options are inherited, or by the idle timeout.
+/// tunnel, and a dead upstream is found by the idle timeout (`kernel-notes/decisions/0007-options-on-the-upstream-socket.md`).
 ///
 /// # Errors
 /// What socket(2) says: EMFILE, ENFILE, ENOBUFS.
@@ -383,8 +389,13 @@ mod tests {
 
     #[test]
     fn a_listener_tells_its_port_and_is_empty() {
-        let listener = bind_listener("127.0.0.1:0".parse().expect("an address"), 16, true)
-            .expect("a listener");
+        let listener = bind_listener(
+            "127.0.0.1:0".parse().expect("an address"),
+            16,
+            true,
+            Duration::from_secs(60),
+        )
+        .expect("a listener");
         let address = local_address(listener.as_fd()).expect("its address");
         assert_ne!(address.port(), 0);
         assert!(matches!(accept(listener.as_fd()), Ok(Accepted::Empty)));
