@@ -1,0 +1,77 @@
+//! What can go wrong while a load runs. Each of these voids the run: a figure beside an error would be worth nothing.
+
+use std::fmt;
+use std::io;
+
+/// Why a run is void.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// A system call of the harness failed.
+    Io {
+        doing: &'static str,
+        source: io::Error,
+    },
+    /// The proxy did not answer CONNECT with 200; this is what it said.
+    Refused { reply: String },
+    /// A side ended while bytes were still owed.
+    EarlyEnd { doing: &'static str },
+    /// The byte at this position of its stream is not the one that was sent.
+    Corrupt { position: u64 },
+    /// More bytes came than were sent.
+    Surplus { expected: u64, came: u64 },
+    /// Fewer bytes arrived at one end than left the other, though both had time.
+    Stalled { doing: &'static str },
+    /// The measured process is not there any more, or its figures are not readable.
+    Process(String),
+}
+
+impl LoadError {
+    /// Names what was being done when a system call failed; made for `map_err`.
+    pub(crate) fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+
+    /// As `io`, for calls that return a bare error number.
+    pub(crate) fn errno(doing: &'static str) -> impl Fn(nix::errno::Errno) -> Self {
+        move |errno| Self::Io {
+            doing,
+            source: errno.into(),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, source } => write!(formatter, "{doing}: {source}"),
+            Self::Refused { reply } => {
+                write!(
+                    formatter,
+                    "the proxy did not answer CONNECT with 200: {reply:?}"
+                )
+            }
+            Self::EarlyEnd { doing } => {
+                write!(formatter, "the connection ended early while {doing}")
+            }
+            Self::Corrupt { position } => write!(
+                formatter,
+                "the payload was changed on its way: first wrong byte at position {position} of its stream"
+            ),
+            Self::Surplus { expected, came } => write!(
+                formatter,
+                "{came} bytes came where {expected} were sent: something was added"
+            ),
+            Self::Stalled { doing } => write!(formatter, "nothing moved any more while {doing}"),
+            Self::Process(what) => write!(formatter, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The load: clients and the origin in one thread on one epoll, closed loop, so that they are cheap and one core
+//! holds both ends of 9,000 tunnels. What is sent, and when it is enough, is the business of `workload`; the origin
+//! is moved from here, unseen by it. It measures nothing and never looks at the proxy process.
+
+pub(crate) mod error;
+pub(crate) mod exchange;
+pub(crate) mod flow;
+pub(crate) mod origin;
+pub(crate) mod pattern;
+pub(crate) mod socket;
+pub(crate) mod tunnel;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::load::error::LoadError;
+use crate::load::origin::{Origin, Service};
+use crate::load::pattern::{CHUNK_BYTES_MAX, Pattern};
+use crate::load::tunnel::Tunnel;
+
+/// Longest silence before a run is void.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest sleep, so that deadlines and stalls are looked at although nothing happens.
+const SLEEP_MS: u8 = 100;
+
+/// Events fetched at once.
+const EVENTS_PER_TURN: usize = 256;
+
+const TOKEN_LISTENER: u64 = u64::MAX;
+const TOKEN_ORIGIN: u64 = 1 << 63;
+
+/// How the proxy is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A proxy: each connection asks for the origin with CONNECT.
+    Connect,
+    /// A plain relay whose fixed target is the origin: no request at all.
+    Tcp,
+}
+
+/// What the load thread does when nothing is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Sleeps, as clients do; a proxy that answers must wake this core.
+    Sleep,
+    /// Looks again at once, so that no latency is the load's own.
+    Spin,
+}
+
+/// Where the load goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) origin: SocketAddr,
+    pub(crate) mode: Mode,
+    pub(crate) wait: Wait,
+}
+
+/// What an event says about a socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer has ended its side or the connection is broken: read on until the end shows.
+    pub(crate) ended: bool,
+}
+
+impl From<EpollFlags> for Readiness {
+    fn from(flags: EpollFlags) -> Self {
+        let broken = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        let ended = broken || flags.contains(EpollFlags::EPOLLRDHUP);
+        Self {
+            readable: ended || flags.contains(EpollFlags::EPOLLIN),
+            writable: broken || flags.contains(EpollFlags::EPOLLOUT),
+            ended,
+        }
+    }
+}
+
+/// A client that can go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) client: usize,
+    pub(crate) readiness: Readiness,
+}
+
+/// What every stream needs while it moves: a buffer to receive into and the payload to send and compare.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) pattern: Pattern,
+}
+
+/// The load of one run.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) scratch: Scratch,
+    pub(crate) origin: Origin,
+    target: Target,
+    request: Vec<u8>,
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+    /// Clients that stopped at their budget: ready, though no event will say so again.
+    again: Vec<usize>,
+    dialled: u64,
+    seeds: u64,
+    moved: Instant,
+}
+
+impl Load {
+    /// Listens as the origin; nothing is dialled yet.
+    pub(crate) fn new(target: Target, service: Service) -> Result<Self, LoadError> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(LoadError::errno("creating an epoll instance"))?;
+        let origin = Origin::listen(target.origin, service)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER);
+        epoll
+            .add(origin.listener(), event)
+            .map_err(LoadError::errno("watching the origin's listener"))?;
+        let request = match target.mode {
+            Mode::Connect => {
+                let origin = target.origin;
+                format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n\r\n").into_bytes()
+            }
+            Mode::Tcp => Vec::new(),
+        };
+        let buffer = vec![0; CHUNK_BYTES_MAX].into_boxed_slice();
+        let pattern = Pattern::new();
+        Ok(Self {
+            scratch: Scratch { buffer, pattern },
+            origin,
+            target,
+            request,
+            epoll,
+            events: vec![EpollEvent::empty(); EVENTS_PER_TURN],
+            again: Vec::new(),
+            dialled: 0,
+            seeds: 0,
+            moved: Instant::now(),
+        })
+    }
+
+    /// Starts a connection to the proxy; events for it come as `client`.
+    pub(crate) fn dial(&mut self, client: usize) -> Result<Tunnel, LoadError> {
+        let socket = socket::dial(self.target.proxy, self.dialled)
+            .map_err(LoadError::io("dialling the proxy"))?;
+        self.dialled += 1;
+        watch(&self.epoll, &socket, client as u64)?;
+        Ok(Tunnel::new(socket))
+    }
+
+    /// The CONNECT request of every connection; empty towards a plain relay.
+    pub(crate) fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    /// A seed that no other stream of this run has had.
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.seeds += 1;
+        self.seeds.wrapping_mul(7_919)
+    }
+
+    /// Has `client` come up in the next turn, event or not.
+    pub(crate) fn again(&mut self, client: usize) {
+        if !self.again.contains(&client) {
+            self.again.push(client);
+        }
+    }
+
+    /// One turn: waits for something to happen, moves the origin, and fills `ready` with the clients that can go on.
+    pub(crate) fn turn(
+        &mut self,
+        ready: &mut Vec<Ready>,
+        doing: &'static str,
+    ) -> Result<(), LoadError> {
+        ready.clear();
+        let busy = !self.again.is_empty() || self.origin.has_work();
+        ready.extend(self.again.drain(..).map(|client| Ready {
+            client,
+            readiness: Readiness::default(),
+        }));
+        self.origin.resume(&mut self.scratch)?;
+        let timeout = match self.target.wait {
+            Wait::Sleep if !busy => EpollTimeout::from(SLEEP_MS),
+            _ => EpollTimeout::ZERO,
+        };
+        let count = self
+            .epoll
+            .wait(&mut self.events, timeout)
+            .map_err(LoadError::errno("waiting for events"))?;
+        for event in &self.events[..count] {
+            let readiness = Readiness::from(event.events());
+            match event.data() {
+                TOKEN_LISTENER => {
+                    let epoll = &self.epoll;
+                    self.origin.accept(|socket, index| {
+                        watch(epoll, socket, TOKEN_ORIGIN | index as u64)
+                    })?;
+                }
+                token if token & TOKEN_ORIGIN != 0 => {
+                    let index = (token & !TOKEN_ORIGIN) as usize;
+                    self.origin.ready(index, readiness, &mut self.scratch)?;
+                }
+                token => ready.push(Ready {
+                    client: token as usize,
+                    readiness,
+                }),
+            }
+        }
+        self.check_moving(busy || count > 0, doing)
+    }
+
+    /// Lets the ends of all connections reach the origin. All tunnels must have been dropped.
+    pub(crate) fn finish(&mut self) -> Result<(), LoadError> {
+        let mut ready = Vec::new();
+        self.moved = Instant::now();
+        while self.origin.open() > 0 {
+            self.turn(&mut ready, "waiting for closed connections to end")?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a silence that was meant.
+    pub(crate) fn expect_movement(&mut self) {
+        self.moved = Instant::now();
+    }
+
+    fn check_moving(&mut self, moved: bool, doing: &'static str) -> Result<(), LoadError> {
+        // While spinning most turns see nothing, and the clock is read once for each: it is what spinning is for.
+        let now = Instant::now();
+        if moved {
+            self.moved = now;
+        } else if now.duration_since(self.moved) > STALL_LIMIT {
+            return Err(LoadError::Stalled { doing });
+        }
+        Ok(())
+    }
+}
+
+fn watch(epoll: &Epoll, socket: &std::net::TcpStream, token: u64) -> Result<(), LoadError> {
+    let flags =
+        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    epoll
+        .add(socket, EpollEvent::new(flags, token))
+        .map_err(LoadError::errno("watching a socket"))
+}

@@ -1,0 +1,243 @@
+//! The origin: echoes what comes, or answers bulk tunnels with the stream they announce. It takes any number of
+//! connections, ends with its client, and counts nothing but what `workload` asks for.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use slab::Slab;
+
+use crate::load::error::LoadError;
+use crate::load::flow::{ANNOUNCEMENT_BYTES, Flow, Step};
+use crate::load::{Readiness, Scratch, socket};
+
+/// Connections accepted in a row before the others have their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// What the origin does with its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Sends back what it receives.
+    Echo,
+    /// Is the other end of a bulk flow.
+    Bulk,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Bytes that did not fit into the socket wait in `owed`; nothing is read before they are gone.
+    Echo {
+        owed: Vec<u8>,
+    },
+    Announcement {
+        bytes: [u8; ANNOUNCEMENT_BYTES],
+        length: usize,
+    },
+    Bulk(Flow),
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: TcpStream,
+    state: State,
+    /// No byte has come yet: it may be a probe of the port, whose end means nothing.
+    silent: bool,
+}
+
+/// The origin and all its connections.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    listener: TcpListener,
+    service: Service,
+    connections: Slab<Connection>,
+    again: Vec<usize>,
+    flowing: bool,
+}
+
+impl Origin {
+    pub(crate) fn listen(address: SocketAddr, service: Service) -> Result<Self, LoadError> {
+        let listener = socket::listen(address).map_err(LoadError::io("listening as the origin"))?;
+        Ok(Self {
+            listener,
+            service,
+            connections: Slab::new(),
+            again: Vec::new(),
+            flowing: false,
+        })
+    }
+
+    pub(crate) fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// Connections that have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Bytes of all bulk tunnels so far, announcements aside: received, sent.
+    pub(crate) fn bulk_bytes(&self) -> (u64, u64) {
+        let flows = self.connections.iter().filter_map(|(_, connection)| {
+            let State::Bulk(flow) = &connection.state else {
+                return None;
+            };
+            Some((flow.received, flow.sent))
+        });
+        flows.fold((0, 0), |sum, flow| (sum.0 + flow.0, sum.1 + flow.1))
+    }
+
+    /// Bulk tunnels, present and to come, send from now on, or send no more.
+    pub(crate) fn set_flowing(&mut self, flowing: bool) {
+        self.flowing = flowing;
+        self.again.clear();
+        for (index, connection) in &mut self.connections {
+            if let State::Bulk(flow) = &mut connection.state {
+                flow.set_stopped(!flowing);
+                self.again.push(index);
+            }
+        }
+    }
+
+    /// Whether a connection can go on although no event will say so.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Moves the connections that stopped at their budget.
+    pub(crate) fn resume(&mut self, scratch: &mut Scratch) -> Result<(), LoadError> {
+        for index in std::mem::take(&mut self.again) {
+            self.ready(index, Readiness::default(), scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Takes waiting connections; `watch` is told the socket and its index.
+    pub(crate) fn accept(
+        &mut self,
+        watch: impl Fn(&TcpStream, usize) -> Result<(), LoadError>,
+    ) -> Result<(), LoadError> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted =
+                socket::accept(&self.listener).map_err(LoadError::io("accepting at the origin"))?;
+            let Some(socket) = accepted else { break };
+            let place = self.connections.vacant_entry();
+            watch(&socket, place.key())?;
+            let state = match self.service {
+                Service::Echo => State::Echo { owed: Vec::new() },
+                Service::Bulk => State::Announcement {
+                    bytes: [0; ANNOUNCEMENT_BYTES],
+                    length: 0,
+                },
+            };
+            place.insert(Connection {
+                socket,
+                state,
+                silent: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Goes on with a connection after an event.
+    pub(crate) fn ready(
+        &mut self,
+        index: usize,
+        readiness: Readiness,
+        scratch: &mut Scratch,
+    ) -> Result<(), LoadError> {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return Ok(()); // ended earlier in this very turn
+        };
+        let step = match connection.step(readiness, self.flowing, scratch) {
+            Err(LoadError::Io { source, .. })
+                if connection.silent && source.kind() == ErrorKind::ConnectionReset =>
+            {
+                Step::Ended
+            }
+            other => other?,
+        };
+        match step {
+            Step::Wait => {}
+            Step::Again if self.again.contains(&index) => {}
+            Step::Again => self.again.push(index),
+            Step::Ended => drop(self.connections.remove(index)),
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn step(
+        &mut self,
+        readiness: Readiness,
+        flowing: bool,
+        scratch: &mut Scratch,
+    ) -> Result<Step, LoadError> {
+        if let State::Announcement { .. } = self.state {
+            match self.read_announcement(readiness)? {
+                Some(mut flow) => {
+                    flow.set_stopped(!flowing);
+                    self.state = State::Bulk(flow);
+                }
+                None if self.silent && readiness.ended => return Ok(Step::Ended),
+                None => return Ok(Step::Wait),
+            }
+        }
+        match &mut self.state {
+            State::Bulk(flow) => flow.step(&self.socket, readiness, scratch),
+            _ => self.echo(readiness, scratch),
+        }
+    }
+
+    fn echo(&mut self, readiness: Readiness, scratch: &mut Scratch) -> Result<Step, LoadError> {
+        let State::Echo { owed } = &mut self.state else {
+            return Ok(Step::Wait);
+        };
+        let (receiving, sending) = ("receiving at the origin", "sending at the origin");
+        loop {
+            if !owed.is_empty() {
+                let sent = socket::send(&self.socket, owed).map_err(LoadError::io(sending))?;
+                owed.drain(..sent.unwrap_or(0));
+                if !owed.is_empty() {
+                    return Ok(Step::Wait);
+                }
+            }
+            let came = socket::receive(&self.socket, &mut scratch.buffer)
+                .map_err(LoadError::io(receiving))?;
+            let count = match came {
+                None => return Ok(Step::Wait),
+                Some(0) => return Ok(Step::Ended),
+                Some(count) => count,
+            };
+            self.silent = false;
+            let bytes = &scratch.buffer[..count];
+            let sent = socket::send(&self.socket, bytes).map_err(LoadError::io(sending))?;
+            owed.extend_from_slice(&bytes[sent.unwrap_or(0)..]);
+            // A short read has emptied the socket; only an end that already came would raise no event any more.
+            if owed.is_empty() && count < scratch.buffer.len() && !readiness.ended {
+                return Ok(Step::Wait);
+            }
+        }
+    }
+
+    /// The flow that the client announces, once the announcement is whole.
+    fn read_announcement(&mut self, readiness: Readiness) -> Result<Option<Flow>, LoadError> {
+        let State::Announcement { bytes, length } = &mut self.state else {
+            return Ok(None);
+        };
+        let doing = "reading the announcement of a bulk tunnel";
+        if readiness.readable {
+            let came = socket::receive(&self.socket, &mut bytes[*length..])
+                .map_err(LoadError::io(doing))?;
+            self.silent &= matches!(came, None | Some(0));
+            *length += came.unwrap_or(0);
+        }
+        if *length < ANNOUNCEMENT_BYTES {
+            return match readiness.ended && !self.silent {
+                true => Err(LoadError::EarlyEnd { doing }),
+                false => Ok(None),
+            };
+        }
+        let flow = Flow::announced(bytes);
+        flow.map(Some).ok_or(LoadError::Corrupt { position: 0 })
+    }
+}
