@@ -1,6 +1,6 @@
 //! CONNECT on the wire: each row of the behaviour list as a test through the real program. A row that needs several
 //! tests gives them its name as their first words. Further rows are in `connect/`: `reset` (RST from either side),
-//! `policy` (where a client may go), `head` (what is not a CONNECT we take), `ending` (timeouts, drain, limits).
+//! `policy` (where a client may go), `head` (what is not a CONNECT we take), `ending` (timeouts, drain, limits), `waiting` (bytes that nobody reads).
 
 mod support;
 
@@ -12,8 +12,10 @@ mod head_rows;
 mod policy;
 #[path = "connect/reset.rs"]
 mod reset_rows;
+#[path = "connect/waiting.rs"]
+mod waiting;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown};
 use std::time::{Duration, Instant};
 

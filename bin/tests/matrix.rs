@@ -155,7 +155,7 @@ fn all_at_once<T: Copy + Sync + fmt::Debug>(work: &[T], run: impl Fn(T) + Sync) 
 }
 
 /// Runs `check` in one mode under each of the settings, and asserts that nothing is left behind.
-fn under_each_setting(mode: &str, check: impl Fn(&Proxy)) {
+fn under_each_setting(mode: &str, mut check: impl FnMut(&Proxy)) {
     for (tuning, options) in SETTINGS {
         let launch = Launch::new(&[&["--zero-copy", mode], options].concat());
         let proxy = tuning.into_iter().fold(launch, Launch::tuning).start();
@@ -236,6 +236,7 @@ fn step_by_step(from: &TcpStream, to: &TcpStream, content: Content, rounds: usiz
 
 fn bursts_and_trickles(mode: &str) {
     const ROUNDS: usize = 4;
+    let (mut promotions, mut demotions, mut zero_copy_sends) = (0, 0, 0);
     under_each_setting(mode, |proxy| {
         all_at_once(&[1, 3, 5, 7], |seed| {
             let Tunnel { client, origin, .. } = Tunnel::open(proxy);
@@ -250,6 +251,23 @@ fn bursts_and_trickles(mode: &str) {
             drop(origin);
             assert_eq!(end_of(&client), End::Fin);
         });
+        let counted = proxy.snapshot();
+        promotions += counted.value("promotions");
+        demotions += counted.value("demotions");
+        zero_copy_sends += counted.value("zero_copy_sends");
+    });
+    eprintln!("{mode}: {promotions} promotions, {demotions} demotions, {zero_copy_sends} SEND_ZC");
+    // The mode is what it is called, and the boundaries were crossed, hundreds of times.
+    let splices = ["auto", "splice"].contains(&mode);
+    assert!(if splices {
+        promotions.min(demotions) > 500
+    } else {
+        promotions + demotions == 0
+    });
+    assert!(if mode == "send-zc" {
+        zero_copy_sends > 500
+    } else {
+        zero_copy_sends == 0
     });
 }
 
@@ -366,6 +384,83 @@ fn resets_send_zc() {
 #[test]
 fn resets_off() {
     resets("off");
+}
+
+/// More directions at once than there are pipes: those without one copy.
+#[test]
+fn more_bulky_tunnels_than_pipes_lose_nothing() {
+    const TUNNELS: u32 = 80;
+    const LENGTH: u64 = 2_000_000;
+    for tuning in ["1,1,1000000", "1,1048576,1"] {
+        let proxy = Launch::new(&["--zero-copy", "splice"])
+            .tuning(tuning)
+            .start();
+        let start = proxy.footing();
+        thread::scope(|scope| {
+            for number in 0..TUNNELS {
+                let proxy = &proxy;
+                let plan = Plan {
+                    up: LENGTH,
+                    down: LENGTH,
+                    order: Order::Both,
+                    number,
+                };
+                scope.spawn(move || run(proxy, plan));
+            }
+        });
+        assert!(
+            proxy.snapshot().value("promotions") >= u64::from(TUNNELS),
+            "hardly anything was spliced"
+        );
+        proxy.await_gauges(&start);
+    }
+}
+
+/// The paths of older kernels, which this one takes when it is told that a feature is missing.
+#[test]
+fn features_forced_off_lose_nothing() {
+    const MISSING: [&str; 6] = [
+        "multishot-recv",
+        "multishot-accept",
+        "send-zc",
+        "msg-ring",
+        "no-sqarray,ring-fd,no-iowait",
+        "multishot-recv,multishot-accept,send-zc,msg-ring,no-sqarray,ring-fd,no-iowait",
+    ];
+    let plans = plans();
+    for missing in MISSING {
+        for options in [
+            &["--zero-copy", "auto"][..],
+            &[
+                "--zero-copy",
+                "off",
+                "--buffers",
+                "2",
+                "--buffer-size",
+                "512",
+            ],
+        ] {
+            let launch = Launch::new(options).environment("RINGWAY_FORCE_OFF", missing);
+            let proxy = launch.tuning("1,1048576,1").start();
+            let start = proxy.footing();
+            all_at_once(&plans, |plan| run(&proxy, plan));
+            proxy.await_gauges(&start);
+        }
+    }
+}
+
+/// Looking at the ring before sleeping changes when things happen, and nothing else.
+#[test]
+fn busy_polling_loses_nothing() {
+    let plans = plans();
+    for busy_poll in ["auto", "20us", "5ms"] {
+        let proxy = Launch::new(&["--busy-poll", busy_poll])
+            .tuning("1,1048576,1")
+            .start();
+        let start = proxy.footing();
+        all_at_once(&plans, |plan| run(&proxy, plan));
+        proxy.await_gauges(&start);
+    }
 }
 
 fn one_gib(mode: &str, sender: Side) {

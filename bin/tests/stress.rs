@@ -27,17 +27,12 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connections to churn through: `RINGWAY_CHURN`, or what a build of this kind does in good time.
+/// Connections to churn through: `RINGWAY_CHURN`, or 100,000.
 fn churned() -> usize {
-    let usual = if cfg!(debug_assertions) {
-        20_000
-    } else {
-        100_000
-    };
     std::env::var("RINGWAY_CHURN")
         .ok()
         .and_then(|number| number.parse().ok())
-        .unwrap_or(usual)
+        .unwrap_or(100_000)
 }
 
 /// An origin on an address of this thread's own, so that no pair of addresses runs out of ports.
@@ -232,6 +227,17 @@ fn scarce_buffers_and_completions_are_slow_but_never_wrong() {
                 }
             });
             eprintln!("{options:?} {tuning:?}: bulk {:?}", begun.elapsed());
+            let counted = proxy.snapshot();
+            for (option, counter) in [
+                ("--buffers", "no_buffers"),
+                ("--ring-entries", "cq_overflows"),
+            ] {
+                let scarce = options.contains(&option);
+                assert!(
+                    !scarce || counted.value(counter) > 0,
+                    "{option} was never scarce: {counted:?}"
+                );
+            }
             churn(&proxy, 800);
             let tunnels = hold(&proxy, 300);
             ping_each(&tunnels);
@@ -373,7 +379,7 @@ fn slowloris_is_bounded_by_head_timeout_and_costs_little_memory() {
     assert!(grown < 4 * 1024, "{CLIENTS} partial heads cost {grown} KiB");
     for client in &clients {
         assert_eq!(read_reply(client).status, 408);
-        assert_eq!(end_of(client), End::Fin);
+        assert_eq!(read_until_end(client).1, End::Fin);
     }
     ping(&other, &other, b"after them");
     drop(other);

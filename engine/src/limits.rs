@@ -56,8 +56,9 @@ pub const PROMOTE_FULL_BUFFERS: u32 = 4;
 pub const DEMOTE_BYTES: u32 = 4096;
 /// Small splices in a row after which a direction copies again.
 pub const DEMOTE_SMALL_SPLICES: u32 = 8;
-/// Bytes one relay moves in one turn before the others have theirs.
-pub const RELAY_BYTES_PER_TURN: u32 = 1024 * 1024;
+/// Bytes one direction of a relay splices in one turn before the others have theirs. 256 KiB cost no more than 1 MiB, in
+/// interleaved runs over 4 tunnels (0.97-1.03 of a bare relay against 1.01-1.09), and are fairer.
+pub const RELAY_BYTES_PER_TURN: u32 = 256 * 1024;
 /// Bytes asked of one splice into a pipe. A pipe has a slot for each part of a packet, so it may hold more than its
 /// capacity says.
 pub const SPLICE_BYTES: u32 = 1024 * 1024;

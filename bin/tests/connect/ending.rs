@@ -272,3 +272,32 @@ fn connection_limit_reached_is_503_close_and_recovers() {
     drop((second, origin));
     proxy.await_gauges(&start);
 }
+
+#[test]
+fn sigterm_while_a_head_is_on_its_way_turns_nobody_away_who_was_let_in() {
+    let mut proxy = Proxy::start(&["--drain-timeout", "60s"]);
+    let origin = Origin::listen();
+    let request = head(origin.address());
+    let mut begun = connect(&proxy);
+    begun
+        .write_all(&request[..20])
+        .expect("the proxy takes a part of the head");
+    let mut silent = connect(&proxy);
+    proxy.await_snapshot("both connections", |snapshot| {
+        snapshot.value("connections") == 2
+    });
+    proxy.terminate();
+    proxy.await_lines("that it drains", 1, "draining ");
+    begun
+        .write_all(&request[20..])
+        .expect("the proxy takes the rest");
+    silent
+        .write_all(&request)
+        .expect("the proxy takes the head");
+    for client in [&begun, &silent] {
+        assert_eq!(read_reply(client).status, 200);
+        ping(client, &origin.accept(), b"through");
+    }
+    drop((begun, silent));
+    assert_eq!(proxy.await_exit().code(), Some(0));
+}

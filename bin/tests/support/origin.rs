@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
 
 use super::client::prepare;
-use super::{PATIENCE, Proxy, open_tunnel};
+use super::{PATIENCE, Proxy, open_tunnel, until};
 
 /// A listener on loopback that accepts when the test says so.
 pub(crate) struct Origin {
@@ -193,6 +193,17 @@ impl Blackhole {
             .ok()
             .and_then(|bound| bound.as_socket())
             .expect("an IP address")
+    }
+
+    /// The connection whose SYN was answered.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> TcpStream {
+        self.listener
+            .set_nonblocking(true)
+            .expect("an option of every socket");
+        until("the connection", || {
+            Some(prepare(self.listener.accept().ok()?.0.into()))
+        })
     }
 
     /// Makes place in the queue: the next SYN is answered.

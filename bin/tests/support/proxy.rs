@@ -266,7 +266,7 @@ impl Proxy {
         let pooled = snapshot.value("pipes_idle");
         Footing {
             gauges: gauges.map(|gauge| (gauge, snapshot.value(gauge))),
-            files: self.process().files() as u64 - 2 * pooled,
+            files: self.process().files() as i64 - 2 * pooled as i64,
         }
     }
 }
@@ -289,7 +289,8 @@ impl Drop for Proxy {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Footing {
     gauges: [(&'static str, u64); 7],
-    files: u64,
+    /// May be wrong for a moment: the pool may shrink between the two looks.
+    files: i64,
 }
 
 /// The counters and gauges of one SIGUSR1.
