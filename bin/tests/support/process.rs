@@ -45,6 +45,24 @@ impl Process {
             .expect("a number of KiB")
     }
 
+    /// A line for each thread that says what it is doing, as far as the kernel tells; none when the process has ended.
+    pub(crate) fn threads(self) -> Vec<String> {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return Vec::new();
+        };
+        let line = |thread: fs::DirEntry| {
+            let read = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+            let state = read("status").lines().nth(2).unwrap_or_default().to_owned();
+            format!(
+                "{} {state}, in {}, system call {}",
+                read("comm").trim(),
+                read("wchan"),
+                read("syscall").trim()
+            )
+        };
+        threads.flatten().map(line).collect()
+    }
+
     /// CPU time of all its threads so far.
     pub(crate) fn cpu(self) -> Duration {
         let stat = self.read("stat");

@@ -279,6 +279,10 @@ impl Drop for Proxy {
             let shown = lines.len().saturating_sub(LOG_LINES_SHOWN);
             eprintln!("--- the program (ended: {ended:?}); the last lines of its log:");
             lines[shown..].iter().for_each(|line| eprintln!("{line}"));
+            self.process()
+                .threads()
+                .iter()
+                .for_each(|thread| eprintln!("thread {thread}"));
         }
         let _ = self.child.kill(); // it may have ended by itself
         let _ = self.child.wait();
@@ -376,10 +380,10 @@ impl Log {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let (ended, log) = (guard.1, guard.0.join("\n"));
+            let ended = guard.1;
             if ended || left.is_zero() {
                 drop(guard); // a panic must not poison the lock that the drop of `Proxy` takes
-                panic!("the log does not say {what} (program ended: {ended}):\n{log}");
+                panic!("the log does not say {what} (program ended: {ended})");
             }
             guard = self
                 .grown

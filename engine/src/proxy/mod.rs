@@ -1,5 +1,5 @@
-//! A connection's story: its head is read ([`session`](mod@session)), its target dialled ([`connect`](mod@connect)), its
-//! bytes relayed ([`relay`](mod@relay)), its end recorded ([`Outcome`]). Called by `server`, one task per connection.
+//! A connection's story: its head is read (`session`), its target dialled (`connect`), its bytes relayed (`relay`), its end
+//! recorded ([`Outcome`]). Called by `server`, one task per connection.
 
 #![forbid(unsafe_code)]
 

@@ -94,6 +94,12 @@ impl HalfPipe {
         self.blocked
     }
 
+    /// Bytes of the source are on their way that the sink has no room for.
+    pub(super) fn holds_bytes(&self) -> bool {
+        let in_pipe = self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0);
+        self.blocked || in_pipe || !self.backlog.is_empty()
+    }
+
     /// Goes as far as it can without waiting.
     pub(super) fn step(
         &mut self,

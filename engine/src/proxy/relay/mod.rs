@@ -232,17 +232,24 @@ impl Relay {
         None
     }
 
-    /// Ends the tunnel: everything in flight is asked back. An orderly end and a timeout close with FIN, the rest with
-    /// RST on both sides, so that nobody takes a stream that was cut off for a whole one.
+    /// Ends the tunnel: everything in flight is asked back. An orderly end closes with FIN, and so does a timeout when
+    /// everything was delivered; the rest with RST on both sides, so that nobody takes a stream that was cut off for a
+    /// whole one.
     fn begin_close(&mut self, outcome: Outcome) {
         let counters = &self.proxy.counters;
-        match outcome.cause {
-            Cause::Done => {}
-            Cause::IdleTimeout | Cause::HalfCloseTimeout => counters.timeouts.add(1),
+        let cut_off = match outcome.cause {
+            Cause::Done => false,
+            Cause::IdleTimeout | Cause::HalfCloseTimeout => {
+                counters.timeouts.add(1);
+                self.halves.iter().any(HalfPipe::holds_bytes)
+            }
             _ => {
                 counters.resets.add(1);
-                self.streams.iter().for_each(TcpStream::reset_on_close);
+                true
             }
+        };
+        if cut_off {
+            self.streams.iter().for_each(TcpStream::reset_on_close);
         }
         self.let_go();
         self.streams.iter().for_each(TcpStream::begin_close);
