@@ -20,18 +20,16 @@ pub(super) const INDEX_MAX: u32 = (1 << 24) - 1;
 pub(super) enum Address {
     /// An operation in the slab.
     Slot(Key, Kind),
-    /// A cancellation: its result is advisory, the cancelled operation's own completion counts.
-    Cancellation,
+    /// A cancellation of the operation with this key.
+    Cancellation(Key),
     /// A message of another ring; the result carries its value.
     Incoming,
     /// Bits that this engine never wrote.
     Unknown(u64),
 }
 
-/// `user_data` of every ASYNC_CANCEL.
-pub(super) const CANCELLATION: u64 = (Kind::RESERVED as u64) << 56 | 1;
 /// `user_data` that MSG_RING posts on the ring it is sent to.
-pub(super) const INCOMING: u64 = (Kind::RESERVED as u64) << 56 | 2;
+pub(super) const INCOMING: u64 = (Kind::RESERVED as u64) << 56 | 1;
 
 impl Key {
     /// Packs `kind:8 | index:24 | generation:32`.
@@ -44,20 +42,19 @@ impl Key {
 impl Address {
     pub(super) fn unpack(user_data: u64) -> Self {
         match user_data {
-            CANCELLATION => Self::Cancellation,
             INCOMING => Self::Incoming,
             _ => {
                 let Some(kind) = Kind::from_bits((user_data >> 56) as u8) else {
                     return Self::Unknown(user_data);
                 };
-                let index = (user_data >> 32) as u32 & INDEX_MAX;
-                Self::Slot(
-                    Key {
-                        index,
-                        generation: user_data as u32,
-                    },
-                    kind,
-                )
+                let key = Key {
+                    index: (user_data >> 32) as u32 & INDEX_MAX,
+                    generation: user_data as u32,
+                };
+                match kind {
+                    Kind::Cancel => Self::Cancellation(key),
+                    _ => Self::Slot(key, kind),
+                }
             }
         }
     }
@@ -79,7 +76,14 @@ mod tests {
 
     #[test]
     fn reserved_keys_name_no_slot() {
-        assert_eq!(Address::unpack(CANCELLATION), Address::Cancellation);
+        let key = Key {
+            index: 5,
+            generation: 9,
+        };
+        assert_eq!(
+            Address::unpack(key.pack(Kind::Cancel)),
+            Address::Cancellation(key)
+        );
         assert_eq!(Address::unpack(INCOMING), Address::Incoming);
         assert_eq!(
             Address::unpack(u64::MAX - 1),

@@ -213,6 +213,7 @@ impl OpSlab {
             }
             Kind::Poll if more => slot.result |= result,
             Kind::Connect | Kind::Poll => self.finish(key, result),
+            Kind::Cancel => {}
         }
         effects
     }
@@ -397,6 +398,15 @@ impl OpSlab {
             .get(key.index as usize)
             .filter(|slot| slot.generation == key.generation)?;
         (slot.state == State::InFlight).then_some(slot.kind)
+    }
+
+    /// The kind of an operation that the kernel still works on, abandoned or not. A SEND_ZC that waits for its
+    /// notification cannot be cancelled any more.
+    pub(super) fn kind_with_the_kernel(&self, key: Key) -> Option<Kind> {
+        let slot = self.slots.get(key.index as usize)?;
+        let at_work =
+            slot.generation == key.generation && slot.state != State::Done && !slot.lingers;
+        at_work.then_some(slot.kind)
     }
 
     /// Nobody will take the outcome. Says which kind to cancel when the kernel still has it.

@@ -12,7 +12,7 @@ use io_uring::{IoUring, squeue};
 use super::buf::Arena;
 use super::feature::{Capabilities, Feature};
 use super::key::{Address, Key};
-use super::op::{Op, cancel};
+use super::op::{Op, cancel, missed};
 use super::setup::{self, RingConfig};
 use super::slab::{NextSocket, OpSlab, Owner, Received, SendOutcome};
 
@@ -42,6 +42,8 @@ pub struct RingCounters {
     pub no_buffers: u64,
     /// Receives cancelled because their owner was slower than the sender.
     pub pauses: u64,
+    /// Cancellations that missed and were repeated.
+    pub cancel_retries: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -226,6 +228,14 @@ impl Ring {
         }
     }
 
+    /// A missed cancellation of an operation that still goes on is repeated: somebody waits for its end.
+    fn retry_cancel(&mut self, key: Key) {
+        if let Some(kind) = self.slab.kind_with_the_kernel(key) {
+            self.counters.cancel_retries += 1;
+            self.push(cancel(key, kind));
+        }
+    }
+
     /// Nobody will take the outcome of `key`: ends it early if the kernel still has it.
     pub fn abandon(&mut self, key: Key) {
         if let Some(kind) = self.slab.abandon(key) {
@@ -399,7 +409,12 @@ impl Ring {
         for completion in list.drain(..) {
             let (key, kind) = match Address::unpack(completion.user_data) {
                 Address::Slot(key, kind) => (key, kind),
-                Address::Cancellation => continue,
+                Address::Cancellation(key) => {
+                    if missed(completion.result) {
+                        self.retry_cancel(key);
+                    }
+                    continue;
+                }
                 Address::Incoming => {
                     // SAFETY: the sender gave the descriptor away when its message succeeded.
                     self.incoming

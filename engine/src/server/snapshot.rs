@@ -68,11 +68,12 @@ impl fmt::Display for WorkerSnapshot {
             stale,
             no_buffers,
             pauses,
+            cancel_retries,
         } = self.ring;
         write!(
             f,
             " enters={enters} completions={completions} cq_overflows={overflows} stale={stale} no_buffers={no_buffers} \
-             pauses={pauses}"
+             pauses={pauses} cancel_retries={cancel_retries}"
         )?;
         self.counters
             .values()

@@ -16,7 +16,7 @@ pub use poll::{Interest, Poll};
 pub use recv::{Recv, RecvEnd, RecvMode};
 pub use send::{Send, SendData};
 
-pub(super) use cancel::cancel;
+pub(super) use cancel::{cancel, missed};
 
 use io_uring::squeue;
 
@@ -49,6 +49,8 @@ pub(super) enum Kind {
     Poll = 4,
     Recv = 5,
     Send = 6,
+    /// Has no slot: its key is that of the operation to cancel.
+    Cancel = 7,
 }
 
 impl Kind {
@@ -73,6 +75,7 @@ impl Kind {
             4 => Self::Poll,
             5 => Self::Recv,
             6 => Self::Send,
+            7 => Self::Cancel,
             _ => return None,
         })
     }
