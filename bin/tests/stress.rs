@@ -191,6 +191,22 @@ const SCARCE: [&[&str]; 5] = [
     ],
 ];
 
+/// Both ends of every tunnel send while the program is stopped: it wakes to all of it, which is more than its buffers
+/// and completions can hold.
+fn ping_all_at_once(proxy: &Proxy, tunnels: &[(TcpStream, TcpStream)]) {
+    let bytes = Content::new(1).bytes(2000);
+    proxy.while_stopped(|| {
+        for (mut client, mut server) in tunnels.iter().map(|(client, server)| (client, server)) {
+            client.write_all(&bytes).expect("the kernel takes it");
+            server.write_all(&bytes).expect("the kernel takes it");
+        }
+    });
+    for (client, server) in tunnels {
+        assert_eq!(read_exactly(client, bytes.len()), bytes);
+        assert_eq!(read_exactly(server, bytes.len()), bytes);
+    }
+}
+
 /// Sends `length` bytes each way at once, checks them all, and closes.
 fn both_ways(client: &TcpStream, origin: &TcpStream, length: u64, seed: u32) {
     let [up, down] = [seed, seed + 1].map(Content::new);
@@ -227,6 +243,10 @@ fn scarce_buffers_and_completions_are_slow_but_never_wrong() {
                 }
             });
             eprintln!("{options:?} {tuning:?}: bulk {:?}", begun.elapsed());
+            churn(&proxy, 800);
+            let tunnels = hold(&proxy, 300);
+            ping_each(&tunnels);
+            ping_all_at_once(&proxy, &tunnels);
             let counted = proxy.snapshot();
             for (option, counter) in [
                 ("--buffers", "no_buffers"),
@@ -238,9 +258,6 @@ fn scarce_buffers_and_completions_are_slow_but_never_wrong() {
                     "{option} was never scarce: {counted:?}"
                 );
             }
-            churn(&proxy, 800);
-            let tunnels = hold(&proxy, 300);
-            ping_each(&tunnels);
             drop(tunnels);
             proxy.await_gauges(&start);
             eprintln!("{options:?} {tuning:?}: all {:?}", begun.elapsed());

@@ -259,6 +259,7 @@ fn connection_limit_reached_is_503_close_and_recovers() {
         assert_eq!(reply.status, 503, "{}", reply.head);
     }
     origin.expect_untouched();
+    assert!(proxy.snapshot().value("shed") >= 50, "counted");
     ping(&first.client, &first.origin, b"the others");
     ping(&second.origin, &second.client, b"do not notice");
     drop(first);

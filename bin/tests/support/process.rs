@@ -24,6 +24,12 @@ impl Process {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// Whether all of it has been stopped by a signal.
+    pub(crate) fn is_stopped(self) -> bool {
+        let threads = self.threads();
+        !threads.is_empty() && threads.iter().all(|thread| thread.contains("State:\tT"))
+    }
+
     /// Open files.
     pub(crate) fn files(self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid))

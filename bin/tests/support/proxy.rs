@@ -162,6 +162,17 @@ impl Proxy {
         kill_process(Pid::from_child(&self.child), signal).expect("the program still runs");
     }
 
+    /// Does `work` while the program is stopped (SIGSTOP), so that it finds all of it at once.
+    pub(crate) fn while_stopped<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        until("the program to stop", || {
+            self.process().is_stopped().then_some(())
+        });
+        let done = work();
+        self.signal(Signal::CONT);
+        done
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child
