@@ -43,9 +43,11 @@ impl Policy {
         };
         self.listeners.iter().any(|listener| {
             let listens_on = listener.ip().to_canonical();
-            let here = listens_on == address
-                || (listens_on.is_unspecified() && sys::is_of_this_host(address));
-            here && listener.port() == port
+            let here = || {
+                listens_on == address
+                    || (listens_on.is_unspecified() && sys::is_of_this_host(address))
+            };
+            listener.port() == port && here()
         })
     }
 }

@@ -25,7 +25,8 @@ pub struct Mailbox<T> {
 
 /// Everybody else's end.
 pub struct MailboxSender<T> {
-    messages: Sender<T>,
+    /// Taken when it is dropped, so that the core is woken after this end is gone.
+    messages: Option<Sender<T>>,
     event: Arc<OwnedFd>,
 }
 
@@ -42,7 +43,7 @@ pub fn mailbox<T>() -> io::Result<(MailboxSender<T>, MailboxReceiver<T>)> {
     };
     Ok((
         MailboxSender {
-            messages: sender,
+            messages: Some(sender),
             event,
         },
         receiver,
@@ -52,7 +53,10 @@ pub fn mailbox<T>() -> io::Result<(MailboxSender<T>, MailboxReceiver<T>)> {
 impl<T> MailboxSender<T> {
     /// Puts a message in and wakes the core. Says whether the core is still there.
     pub fn send(&self, message: T) -> bool {
-        let sent = self.messages.send(message).is_ok();
+        let sent = self
+            .messages
+            .as_ref()
+            .is_some_and(|messages| messages.send(message).is_ok());
         sys::eventfd_signal(self.event.as_fd());
         sent
     }
@@ -64,6 +68,13 @@ impl<T> Clone for MailboxSender<T> {
             messages: self.messages.clone(),
             event: Arc::clone(&self.event),
         }
+    }
+}
+
+impl<T> Drop for MailboxSender<T> {
+    fn drop(&mut self) {
+        drop(self.messages.take());
+        sys::eventfd_signal(self.event.as_fd());
     }
 }
 

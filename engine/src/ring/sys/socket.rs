@@ -140,8 +140,9 @@ fn set_option(
     .map(drop)
 }
 
-/// Seconds of silence before TCP keep-alive probes start, seconds between them, and how many may fail.
-const KEEP_ALIVE: [libc::c_int; 3] = [60, 15, 4];
+/// Seconds of silence before TCP keep-alive probes start, and seconds between them. How many may fail is not counted:
+/// TCP_USER_TIMEOUT decides.
+const KEEP_ALIVE: [libc::c_int; 2] = [60, 15];
 
 fn set_tcp_options(socket: RawFd, user_timeout: Duration) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
@@ -153,7 +154,6 @@ fn set_tcp_options(socket: RawFd, user_timeout: Duration) -> io::Result<()> {
         libc::TCP_KEEPINTVL,
         KEEP_ALIVE[1],
     )?;
-    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEP_ALIVE[2])?;
     let timeout_ms = libc::c_int::try_from(user_timeout.as_millis()).unwrap_or(libc::c_int::MAX);
     set_option(
         socket,
