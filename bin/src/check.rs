@@ -5,8 +5,7 @@
 
 use std::fmt::Write;
 
-use ringway_engine::ring::Feature;
-use ringway_engine::server::{CapabilityReport, CapabilityRow, capabilities};
+use ringway_engine::server::{CapabilityReport, CapabilityRow, Feature, capabilities};
 use serde::Serialize;
 
 use crate::config;

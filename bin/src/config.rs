@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringway_engine::limits;
-use ringway_engine::ring::{Feature, UnknownFeature};
-use ringway_engine::server::{BusyPoll, Config, RelayTuning, Timeouts, ZeroCopy};
+
+use ringway_engine::server::{
+    BusyPoll, Config, Feature, RelayTuning, Timeouts, UnknownFeature, ZeroCopy,
+};
 use tracing::Level;
 
 use crate::args::Serve;

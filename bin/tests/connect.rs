@@ -186,10 +186,24 @@ fn reply_to_a_refused_target_survives_a_payload_that_nobody_reads() {
         .and_then(|address| address.as_socket())
         .expect("an IP address");
     let proxy = Proxy::start(&[]);
-    for length in [1, 512, 16 * 1024, 60_000] {
+    for length in [1, 512, 16 * 1024, 60_000, 200_000] {
         let request = [head(closed), Content::new(1).bytes(length)].concat();
         for _ in 0..8 {
             ask(&proxy, &request).expect_error(502, "connection_refused");
+        }
+        // No RST chases the reply either, for as long as the client may take to read it.
+        let mut client = connect(&proxy);
+        client
+            .write_all(&request)
+            .expect("the proxy takes the request");
+        expect_no_abort(&client, Duration::from_millis(100));
+        read_reply(&client).expect_error(502, "connection_refused");
+        assert_eq!(read_until_end(&client).1, End::Fin);
+        for _ in 0..4 {
+            client
+                .write_all(b"a client that has not read the reply yet goes on")
+                .expect("the proxy listens on");
+            expect_no_abort(&client, Duration::from_millis(50));
         }
     }
 }

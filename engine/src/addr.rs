@@ -4,6 +4,8 @@
 //! dials it. Nothing here resolves a name, and nothing decides who may reach what: that is the policy's. Grammars ask
 //! for an authority, dialling and policy use it.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;

@@ -1,5 +1,7 @@
 //! Every bound of the engine, with the sentence that says why. Relations between bounds are asserted at compile time.
 
+#![forbid(unsafe_code)]
+
 use std::time::Duration;
 
 /// The port a proxy is expected on, from Squid's default.

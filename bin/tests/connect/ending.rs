@@ -302,3 +302,25 @@ fn sigterm_while_a_head_is_on_its_way_turns_nobody_away_who_was_let_in() {
     drop((begun, silent));
     assert_eq!(proxy.await_exit().code(), Some(0));
 }
+
+#[test]
+fn sigterm_while_connections_wait_in_the_queue_turns_nobody_away_who_was_let_in() {
+    const CLIENTS: usize = 200;
+    let mut proxy = Proxy::start(&["--drain-timeout", "60s"]);
+    let echo = Echo::start();
+    let clients: Vec<TcpStream> = proxy.while_stopped(|| {
+        let clients = (0..CLIENTS).map(|_| connect(&proxy)).collect();
+        proxy.terminate();
+        clients
+    });
+    proxy.await_lines("that it drains", 1, "draining ");
+    for mut client in &clients {
+        client
+            .write_all(&head(echo.address()))
+            .expect("the proxy takes the head");
+        assert_eq!(read_reply(client).status, 200);
+        ping(client, client, b"there and back");
+    }
+    drop(clients);
+    assert_eq!(proxy.await_exit().code(), Some(0));
+}

@@ -232,6 +232,17 @@ pub(crate) fn await_abort(stream: &TcpStream) {
     assert!(kinds.contains(&error.kind()), "{error}");
 }
 
+/// Asserts that no RST comes for `quiet`.
+#[track_caller]
+pub(crate) fn expect_no_abort(stream: &TcpStream, quiet: Duration) {
+    let quiet = Timespec {
+        tv_sec: quiet.as_secs() as i64,
+        tv_nsec: quiet.subsec_nanos().into(),
+    };
+    let ready = poll(&mut [PollFd::new(stream, PollFlags::empty())], Some(&quiet)).expect("poll");
+    assert_eq!(ready, 0, "aborted: {:?}", stream.take_error());
+}
+
 /// Asserts that nothing comes for `quiet`, neither bytes nor an end.
 #[track_caller]
 pub(crate) fn expect_quiet(stream: &TcpStream, quiet: Duration) {

@@ -15,9 +15,9 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{
-    End, Reply, ask, ask_from, await_abort, connect, connect_from, end_of, expect_quiet, head,
-    open_tunnel, ping, read_exactly, read_reply, read_until_end, refused, reset, try_reply,
-    write_until_all_stalled, write_until_stalled,
+    End, Reply, ask, ask_from, await_abort, connect, connect_from, end_of, expect_no_abort,
+    expect_quiet, head, open_tunnel, ping, read_exactly, read_reply, read_until_end, refused,
+    reset, try_reply, write_until_all_stalled, write_until_stalled,
 };
 pub(crate) use content::{Content, receive, receive_slowly, send};
 pub(crate) use dns::{A, AAAA, Dns, Message, NAME_ERROR, Query, SERVER_FAILURE};

@@ -311,11 +311,14 @@ impl HalfPipe {
                     .is_none_or(|tuning| bytes < tuning.demote_bytes);
                 self.small_splices = if small { self.small_splices + 1 } else { 0 };
             }
-            Spliced::End => match source.send_failure() {
-                None => self.source_ended = true,
-                // The kernel tells of an RST once, and told the send.
-                Some(errno) => return Err(Failure::Source(errno)),
-            },
+            Spliced::End => {
+                self.return_pipe(proxy);
+                // The kernel tells of an RST once, and may have told the send.
+                if let Some(errno) = source.send_failure() {
+                    return Err(Failure::Source(errno));
+                }
+                self.source_ended = true;
+            }
             Spliced::Blocked => {
                 self.return_pipe(proxy);
                 if proxy
