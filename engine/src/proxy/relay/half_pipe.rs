@@ -2,12 +2,13 @@
 //! proved bulky; both changes keep every byte in its place. See `kernel-notes/splice.md`.
 
 use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::super::SharedProxy;
 use super::super::zero_copy::Route;
+use super::super::{SharedProxy, SpliceTuning};
 use crate::limits;
 use crate::net::{Incoming, TcpStream};
 use crate::ring::sys::{Pipe, Spliced};
@@ -269,13 +270,9 @@ impl HalfPipe {
         sink: &TcpStream,
         budget: &mut u32,
     ) -> Result<Poll<()>, Failure> {
-        use std::os::fd::AsFd;
-        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
         if let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() > 0) {
-            match pipe
-                .drain(sink.as_fd())
-                .map_err(|error| Failure::Sink(errno(error)))?
-            {
+            let drained = pipe.drain(sink.as_fd());
+            match drained.map_err(|error| Failure::Sink(errno_of(&error)))? {
                 Spliced::Moved(bytes) => {
                     self.moved += u64::from(bytes);
                     *budget = budget.saturating_sub(bytes);
@@ -293,22 +290,25 @@ impl HalfPipe {
             proxy.rt.yield_now();
             return Ok(Poll::Pending);
         }
+        self.fill(proxy, source)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Splices from the source into an empty pipe.
+    fn fill(&mut self, proxy: &SharedProxy, source: &TcpStream) -> Result<(), Failure> {
         if self.pipe.is_none() {
             self.pipe = proxy.pipes.take();
         }
         let Some(pipe) = &mut self.pipe else {
             proxy.counters.pipes_missing.add(1);
             self.demote(proxy);
-            return Ok(Poll::Ready(()));
+            return Ok(());
         };
-        let filled = pipe
-            .fill(source.as_fd(), limits::SPLICE_BYTES)
-            .map_err(|error| Failure::Source(errno(error)))?;
-        match filled {
+        let filled = pipe.fill(source.as_fd(), limits::SPLICE_BYTES);
+        let tuning = proxy.splice;
+        match filled.map_err(|error| Failure::Source(errno_of(&error)))? {
             Spliced::Moved(bytes) => {
-                let small = proxy
-                    .splice
-                    .is_none_or(|tuning| bytes < tuning.demote_bytes);
+                let small = tuning.is_none_or(|tuning| bytes < tuning.demote_bytes);
                 self.small_splices = if small { self.small_splices + 1 } else { 0 };
             }
             Spliced::End => {
@@ -321,17 +321,15 @@ impl HalfPipe {
             }
             Spliced::Blocked => {
                 self.return_pipe(proxy);
-                if proxy
-                    .splice
-                    .is_none_or(|tuning| self.small_splices >= tuning.demote_small_splices)
-                {
+                let few = |tuning: SpliceTuning| self.small_splices >= tuning.demote_small_splices;
+                if tuning.is_none_or(few) {
                     self.demote(proxy);
                 } else {
                     self.wait = Some(source.readiness(Interest::Readable));
                 }
             }
         }
-        Ok(Poll::Ready(()))
+        Ok(())
     }
 
     fn demote(&mut self, proxy: &SharedProxy) {
@@ -386,4 +384,8 @@ impl HalfPipe {
         proxy.counters.spills.add(u64::from(spilled));
         Ok(())
     }
+}
+
+fn errno_of(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
 }
