@@ -65,7 +65,22 @@ impl Listener {
     /// Errors of accept(2) that will not pass by themselves.
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         loop {
-            let errno = match poll_fn(|_| self.poll_next()).await {
+            if self.reserve.is_none() {
+                self.reserve = sys::eventfd().ok();
+            }
+            let rt = self.rt.clone();
+            let whole = self.reserve.is_some();
+            let next = poll_fn(|_| self.poll_next());
+            let next = if whole {
+                next.await
+            } else {
+                // No descriptor for the reserve: looked for again in a while, even if nobody connects.
+                match rt.timeout_at(rt.now() + PAUSE_MAX, next).await {
+                    Ok(next) => next,
+                    Err(_) => continue,
+                }
+            };
+            let errno = match next {
                 NextSocket::Socket(socket) => {
                     self.pause = PAUSE_MIN;
                     return Ok(Accepted::Connection(socket));
@@ -115,14 +130,9 @@ impl Listener {
         }
     }
 
-    /// Accepts one connection with the reserve's descriptor, if there is a reserve to give up. The next call pauses
-    /// instead, until the reserve could be opened again.
+    /// Accepts one connection with the reserve's descriptor, if there is a reserve to give up.
     fn shed(&mut self) -> Option<OwnedFd> {
-        if self.reserve.is_none() {
-            self.reserve = sys::eventfd().ok();
-            return None;
-        }
-        self.reserve = None;
+        drop(self.reserve.take()?);
         match sys::accept(self.socket.as_fd()) {
             Ok(sys::Accepted::Connection(socket)) => Some(socket),
             Ok(sys::Accepted::Empty) | Err(_) => None,
