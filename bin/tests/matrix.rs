@@ -260,7 +260,7 @@ fn bursts_and_trickles(mode: &str) {
     // The mode is what it is called, and the boundaries were crossed, hundreds of times.
     let splices = ["auto", "splice"].contains(&mode);
     assert!(if splices {
-        promotions.min(demotions) > 500
+        promotions.min(demotions) > 200
     } else {
         promotions + demotions == 0
     });
