@@ -26,6 +26,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 /// Longest anything here may take to happen.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+const MIB: usize = 1024 * 1024;
+
 /// Every full buffer promotes, every splice demotes once the source is empty.
 const RESTLESS: RelayTuning = RelayTuning {
     promote_full_buffers: 1,
@@ -96,30 +98,25 @@ fn bulky_directions_without_a_pipe_copy_and_the_others_move() {
             flow: Flow::new(number as u64),
         })
         .collect();
-    for Blocked { tunnel, flow } in &blocked {
-        flow.write(&tunnel.client, 512 * 1024);
-    }
-    expect_all_pipes_held(&proxy);
-
-    let lively = Tunnel::open(&proxy, &listening, &[]);
     let (up, down) = (Flow::new(9000), Flow::new(9001));
-    lively.run_both(&up, &down, |flow, stream| {
-        flow.write_all(stream, 4 * 1024 * 1024)
-    });
-    assert_eq!(
-        proxy.worker().pipes.lent,
-        limits::PIPES_MAX,
-        "the others are still blocked"
-    );
-
     thread::scope(|scope| {
         for Blocked { tunnel, flow } in &blocked {
-            scope.spawn(|| flow.write_all(&tunnel.client, 100_000));
+            scope.spawn(|| flow.write_all(&tunnel.client, MIB));
+        }
+        expect_all_pipes_held(&proxy);
+        let lively = Tunnel::open(&proxy, &listening, &[]);
+        lively.run_both(&up, &down, |flow, stream| flow.write_all(stream, 4 * MIB));
+        assert_eq!(
+            proxy.worker().pipes.lent,
+            limits::PIPES_MAX,
+            "the others are still blocked"
+        );
+        for Blocked { tunnel, flow } in &blocked {
             scope.spawn(|| flow.read_to_the_end(&tunnel.origin));
         }
     });
     let sent: u64 = blocked.iter().map(|blocked| blocked.flow.sent()).sum();
-    drop((lively, blocked));
+    drop(blocked);
     proxy.expect_settled(&before);
     let counted = proxy.counted();
     assert_eq!(counted.bytes_up, sent + up.sent());
@@ -135,7 +132,7 @@ fn a_direction_that_is_quiet_or_has_ended_holds_no_pipe() {
     let (up, down) = (Flow::new(9100), Flow::new(9101));
     thread::scope(|scope| {
         scope.spawn(|| up.read_to_the_end(&tunnel.origin));
-        up.write(&tunnel.client, 4 * 1024 * 1024);
+        up.write(&tunnel.client, 4 * MIB);
         up.wait_until(|progress| progress.received == progress.sent);
         let none_lent = || proxy.worker().pipes.lent == 0;
         proxy.expect(none_lent, |proxy| format!("quiet: {}", proxy.worker()));
@@ -147,7 +144,7 @@ fn a_direction_that_is_quiet_or_has_ended_holds_no_pipe() {
     });
     thread::scope(|scope| {
         scope.spawn(|| down.read_to_the_end(&tunnel.client));
-        down.write_all(&tunnel.origin, 4 * 1024 * 1024);
+        down.write_all(&tunnel.origin, 4 * MIB);
     });
     assert!(proxy.counted().promotions >= 2);
     proxy.stop();
