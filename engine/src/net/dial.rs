@@ -76,22 +76,6 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// Addresses of one name that are tried at most.
 const CANDIDATES_MAX: usize = 16;
 
-/// Connects to one address.
-///
-/// # Errors
-/// [`DialError`], never for a reason of resolving or policy.
-pub async fn connect(
-    rt: &Rt,
-    address: SocketAddr,
-    deadline: Instant,
-) -> Result<TcpStream, DialError> {
-    let attempt = Attempt::start(rt, address)?;
-    match rt.timeout_at(deadline, attempt).await {
-        Ok(connected) => connected,
-        Err(_) => Err(DialError::TimedOut),
-    }
-}
-
 impl TcpStream {
     /// Connects to one address.
     ///
@@ -102,7 +86,11 @@ impl TcpStream {
         address: SocketAddr,
         deadline: Instant,
     ) -> Result<Self, DialError> {
-        connect(rt, address, deadline).await
+        let attempt = Attempt::start(rt, address)?;
+        match rt.timeout_at(deadline, attempt).await {
+            Ok(connected) => connected,
+            Err(_) => Err(DialError::TimedOut),
+        }
     }
 }
 
@@ -199,7 +187,7 @@ impl Dialler {
         if !allowed(literal, port) {
             return Err(DialError::Forbidden);
         }
-        connect(&self.rt, SocketAddr::new(literal, port), deadline).await
+        TcpStream::connect(&self.rt, SocketAddr::new(literal, port), deadline).await
     }
 
     async fn dial_name(

@@ -9,7 +9,7 @@ pub mod resolver;
 mod stream;
 mod udp;
 
-pub use dial::{DialError, Dialler, connect};
+pub use dial::{DialError, Dialler};
 pub use listener::{Accepted, Listener};
 pub use stream::{Incoming, StreamGone, TcpStream};
 pub use udp::UdpSocket;

@@ -174,12 +174,6 @@ impl Ring {
         Ok(())
     }
 
-    /// Whether the arena is registered.
-    #[must_use]
-    pub fn arena_registered(&self) -> bool {
-        self.arena_registered
-    }
-
     /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`].
     pub fn start(&mut self, op: Op, owner: Owner) -> Key {
         let kind = op.kind();
