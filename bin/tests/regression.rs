@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use support::*;
 
 /// A tuning under which a direction splices after one full buffer, and goes on splicing.
@@ -325,4 +325,112 @@ fn idle_tunnels_cost_no_cpu_and_no_enters() {
             .iter()
             .for_each(|tunnel| ping(&tunnel.origin, &tunnel.client, b"awake"));
     }
+}
+
+/// From now on every segment that comes for this socket is dropped unseen and unacknowledged, as if its host had lost
+/// its network.
+fn fall_silent(stream: &TcpStream) {
+    const RETURN_NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0); // BPF_RET | BPF_K: keep 0 bytes
+    SockRef::from(stream)
+        .attach_filter(&[RETURN_NOTHING])
+        .expect("an option of every socket");
+}
+
+/// Whatever ended a half-closed tunnel was logged as a reset: the look-out knew that a stream had failed, and did not
+/// ask how.
+#[test]
+fn half_closed_tunnel_whose_client_acknowledges_nothing_is_logged_as_lost() {
+    // The time after which the kernel gives up a client that does not acknowledge is the idle timeout.
+    let proxy = Proxy::start(&["--idle-timeout", "2s", "--half-close-timeout", "60s"]);
+    let start = proxy.footing();
+    let Tunnel {
+        client,
+        origin,
+        target,
+    } = Tunnel::open(&proxy);
+    client
+        .shutdown(Shutdown::Write)
+        .expect("the connection stands");
+    assert_eq!(end_of(&origin), End::Fin);
+    fall_silent(&client);
+    (&origin)
+        .write_all(b"never acknowledged")
+        .expect("the tunnel takes bytes");
+    let line = proxy.await_closed(&target.to_string());
+    assert!(
+        line.contains("side=client phase=relay cause=lost (Connection timed out"),
+        "{line}"
+    );
+    await_abort(&origin);
+    drop(client);
+    proxy.await_gauges(&start);
+}
+
+/// A half-closed tunnel whose receive had found no buffer until its timeout ended in FIN, as if what came before that
+/// were all; the bytes were still with the kernel.
+#[test]
+fn bytes_that_found_no_buffer_until_the_timeout_do_not_look_like_none() {
+    let proxy = Proxy::start(
+        &[
+            &["--zero-copy", "send-zc", "--buffers", "1"][..],
+            &["--half-close-timeout", "2s"],
+        ]
+        .concat(),
+    );
+    let start = proxy.footing();
+    for side in Side::BOTH {
+        let holder = Tunnel::open(&proxy);
+        let tunnel = Tunnel::open(&proxy);
+        let target = tunnel.target;
+        let (writer, reader) = tunnel.from(side);
+        reader
+            .shutdown(Shutdown::Write)
+            .expect("the connection stands");
+        assert_eq!(end_of(&writer), End::Fin);
+        // A SEND_ZC that nobody acknowledges keeps the only buffer.
+        fall_silent(&holder.client);
+        (&holder.origin)
+            .write_all(&[0; 16 * 1024])
+            .expect("the tunnel takes bytes");
+        proxy.await_snapshot("the buffer to be held", |snapshot| {
+            snapshot.value("zero_copy_lingering") == 1 && snapshot.value("buffers_free") == 0
+        });
+        (&writer)
+            .write_all(b"no buffer")
+            .expect("the kernel takes it");
+        let line = proxy.await_closed(&target.to_string());
+        assert!(line.contains("half-close timeout"), "{line}");
+        assert_eq!(end_of(&reader), End::Reset, "{line}");
+        reset(holder.client); // which ends the send, too
+        drop((holder.origin, writer, reader));
+        proxy.await_gauges(&start);
+    }
+}
+
+/// A bulky direction for which there was no pipe stopped receiving, found none, and received again, over and over.
+#[test]
+fn bulk_without_descriptors_for_a_pipe_is_copied_without_a_change() {
+    let options = ["--max-connections", "1000", "--head-timeout", "10m"];
+    let proxy = Launch::new(&[&["--zero-copy", "splice"], &options[..]].concat())
+        .tuning(SPLICE_SOON)
+        .file_limit(64)
+        .start();
+    let first = Tunnel::open(&proxy);
+    let others: Vec<TcpStream> = (0..64).map(|_| connect(&proxy)).collect();
+    proxy.await_snapshot("the descriptors to be used up", |snapshot| {
+        snapshot.value("shed") > 0
+    });
+    let content = Content::new(11);
+    thread::scope(|scope| {
+        scope.spawn(|| send(&first.origin, content, 8 << 20, &[65_536]).expect("it is taken"));
+        content.check(0, &read_exactly(&first.client, 8 << 20));
+    });
+    let counted = proxy.snapshot();
+    assert_eq!(
+        (counted.value("promotions"), counted.value("demotions")),
+        (0, 0)
+    );
+    assert!(counted.value("pipes_missing") > 0, "{counted:?}");
+    drop(others);
+    ping(&first.client, &first.origin, b"there is room again");
 }

@@ -99,13 +99,16 @@ fn bulky_directions_without_a_pipe_copy_and_the_others_move() {
         })
         .collect();
     let (up, down) = (Flow::new(9000), Flow::new(9001));
+    let mut beside = None;
     thread::scope(|scope| {
         for Blocked { tunnel, flow } in &blocked {
             scope.spawn(|| flow.write_all(&tunnel.client, MIB));
         }
         expect_all_pipes_held(&proxy);
+        let before = proxy.counted();
         let lively = Tunnel::open(&proxy, &listening, &[]);
         lively.run_both(&up, &down, |flow, stream| flow.write_all(stream, 4 * MIB));
+        beside = Some((before, proxy.counted()));
         assert_eq!(
             proxy.worker().pipes.lent,
             limits::PIPES_MAX,
@@ -121,6 +124,14 @@ fn bulky_directions_without_a_pipe_copy_and_the_others_move() {
     let counted = proxy.counted();
     assert_eq!(counted.bytes_up, sent + up.sent());
     assert!(counted.pipes_missing >= 16, "{counted:?}");
+    let (before, after) = beside.expect("the lively tunnel has run");
+    assert_eq!(
+        (after.promotions, after.demotions),
+        (before.promotions, before.demotions),
+        "nobody stops receiving for a pipe that is not there"
+    );
+    let missing = after.pipes_missing - before.pipes_missing;
+    assert!(missing >= 2, "each direction is counted: {missing}");
     proxy.stop();
 }
 

@@ -189,6 +189,18 @@ impl TcpStream {
         self.recv.key.and_then(|key| self.rt.ring().failure(key))
     }
 
+    /// What the connection has failed with, if nobody was told yet; whoever asks has been told.
+    #[must_use]
+    pub fn take_error(&self) -> Option<i32> {
+        sys::take_error(self.socket.as_fd())
+    }
+
+    /// The last receive found no buffer, and none was armed since: what the kernel has for it is not known.
+    #[must_use]
+    pub fn starved(&self) -> bool {
+        self.recv.starved
+    }
+
     /// Whether a receive is armed or has something to take.
     #[must_use]
     pub fn receiving(&self) -> bool {

@@ -66,7 +66,7 @@ counters! {
     promotions,
     /// Changes of a direction from splicing to copying.
     demotions,
-    /// Bulky directions that copied because there was no pipe.
+    /// Times that a direction proved bulky, or was spliced already, and copied because there was no pipe.
     pipes_missing,
     /// Times that held bytes were moved out of the receive buffers for others.
     spills,

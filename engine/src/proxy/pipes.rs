@@ -48,6 +48,15 @@ impl PipePool {
         Some(pipe)
     }
 
+    /// Whether [`Self::take`] has one to lend; opens it if it has to.
+    fn has_one(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() && self.lent.get() < limits::PIPES_MAX {
+            idle.extend(Pipe::open(limits::PIPE_BYTES).ok());
+        }
+        !idle.is_empty()
+    }
+
     /// Takes a pipe back. One with bytes in it is destroyed: they belong to a connection that is no more.
     fn put(&self, pipe: Pipe) {
         self.lent.set(self.lent.get() - 1);
@@ -76,9 +85,23 @@ impl PipePool {
 }
 
 impl Proxy {
-    /// Takes a pipe back, and sees to it that a pool nobody uses any more comes to hold no descriptors.
+    /// Whether there is a pipe for a direction that is about to splice.
+    pub(super) fn has_pipe(self: &Rc<Self>) -> bool {
+        let has_one = self.pipes.has_one();
+        if has_one {
+            self.mind_pipes();
+        }
+        has_one
+    }
+
+    /// Takes a pipe back.
     pub(super) fn put_pipe(self: &Rc<Self>, pipe: Pipe) {
         self.pipes.put(pipe);
+        self.mind_pipes();
+    }
+
+    /// Sees to it that a pool nobody uses any more comes to hold no descriptors.
+    fn mind_pipes(self: &Rc<Self>) {
         if self.pipes.minded.replace(true) {
             return;
         }
@@ -98,6 +121,22 @@ impl Proxy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_that_has_lent_all_says_so() {
+        let pool = PipePool::default();
+        let mut lent = Vec::new();
+        while pool.has_one() {
+            assert_eq!(pool.gauges().idle, 1, "it opens no more than one");
+            lent.push(pool.take().expect("it said so"));
+        }
+        assert_eq!(
+            (lent.len(), pool.take().is_none()),
+            (limits::PIPES_MAX, true)
+        );
+        lent.into_iter().take(1).for_each(|pipe| pool.put(pipe));
+        assert!(pool.has_one());
+    }
 
     #[test]
     fn a_pool_that_is_not_used_is_emptied_and_one_that_is_used_is_not() {

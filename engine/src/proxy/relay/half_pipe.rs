@@ -230,19 +230,27 @@ impl HalfPipe {
         }
     }
 
-    /// Counts full buffers, and asks the receive to stop when there were enough in a row.
+    /// Counts full buffers, and asks the receive to stop when there were enough in a row. Without a pipe the direction
+    /// goes on copying, and asks again after as many more.
     fn judge(&mut self, proxy: &SharedProxy, lease: &Lease, source: &TcpStream) {
         self.full_buffers = if lease.fills_buffer() {
-            self.full_buffers + 1
+            self.full_buffers.saturating_add(1)
         } else {
             0
         };
         let Some(tuning) = proxy.splice else { return };
-        if self.full_buffers >= tuning.promote_full_buffers && self.mode == Mode::Copy {
+        let enough = tuning.promote_full_buffers.max(1);
+        let proved = self.full_buffers > 0 && self.full_buffers.is_multiple_of(enough);
+        if self.mode != Mode::Copy || !proved {
+            return;
+        }
+        if proxy.has_pipe() {
             self.mode = Mode::Promoting;
             self.full_buffers = 0;
             proxy.counters.promotions.add(1);
             source.pause_incoming();
+        } else if self.full_buffers == enough {
+            proxy.counters.pipes_missing.add(1);
         }
     }
 

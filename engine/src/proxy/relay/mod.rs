@@ -32,7 +32,7 @@ pub(super) struct Relay {
     proxy: SharedProxy,
     streams: [TcpStream; 2],
     halves: [HalfPipe; 2],
-    /// Look-outs for a reset of a stream that has no receive armed to tell of it.
+    /// Look-outs for a failure of a stream that has no receive armed to tell of it.
     watches: [Option<Operation>; 2],
     timer: Option<(Instant, TimerKey)>,
     moved: u64,
@@ -101,7 +101,7 @@ impl Relay {
             });
         }
         self.mind_half_close();
-        if let Some(outcome) = self.reset_of_a_watched_stream() {
+        if let Some(outcome) = self.failure_of_a_watched_stream() {
             return Poll::Ready(outcome);
         }
         self.mind_timer()
@@ -211,8 +211,9 @@ impl Relay {
         }
     }
 
-    fn reset_of_a_watched_stream(&mut self) -> Option<Outcome> {
-        for (watch, side) in self.watches.iter_mut().zip([Side::Client, Side::Upstream]) {
+    fn failure_of_a_watched_stream(&mut self) -> Option<Outcome> {
+        let sides = self.streams.iter().zip([Side::Client, Side::Upstream]);
+        for (watch, (stream, side)) in self.watches.iter_mut().zip(sides) {
             match watch
                 .as_mut()
                 .map(|watch| watch.poll_events(Interest::Failed))
@@ -220,10 +221,12 @@ impl Relay {
                 // The completion queue was full: looked out for again with the next timer.
                 Some(Poll::Ready(0)) => *watch = None,
                 Some(Poll::Ready(_)) => {
+                    // Without an error somebody was told before: a send, whose failure is an end already.
+                    let cause = stream.take_error().map_or(Cause::Reset, Cause::of_errno);
                     return Some(Outcome {
                         side,
                         phase: Phase::Relay,
-                        cause: Cause::Reset,
+                        cause,
                     });
                 }
                 Some(Poll::Pending) | None => {}
@@ -241,7 +244,9 @@ impl Relay {
             Cause::Done => false,
             Cause::IdleTimeout | Cause::HalfCloseTimeout => {
                 counters.timeouts.add(1);
+                // A receive that found no buffer all that time may have bytes to give that nobody knows of.
                 self.halves.iter().any(HalfPipe::holds_bytes)
+                    || self.streams.iter().any(TcpStream::starved)
             }
             _ => {
                 counters.resets.add(1);

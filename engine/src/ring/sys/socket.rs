@@ -288,6 +288,25 @@ pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     .map(drop)
 }
 
+/// Takes the error that a connected socket has failed with (SO_ERROR, socket(7)): asked once, it is told once. `None`
+/// when there is none, or somebody was told before.
+#[must_use]
+pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
+    let mut errno: libc::c_int = 0;
+    let mut bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes one int, and its length.
+    let asked = check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut errno).cast(),
+            &raw mut bytes,
+        )
+    });
+    asked.ok().map(|_| errno).filter(|&errno| errno != 0)
+}
+
 type NameCall =
     unsafe extern "C" fn(libc::c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
 
@@ -385,6 +404,20 @@ mod tests {
                 "{address}"
             );
         }
+    }
+
+    #[test]
+    fn an_error_is_told_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let client = std::net::TcpStream::connect(address).expect("a connection");
+        let (server, _) = listener.accept().expect("a connection");
+        assert_eq!(take_error(client.as_fd()), None);
+        set_reset_on_close(server.as_fd()).expect("an option of every socket");
+        drop(server);
+        // On loopback the RST has come when close(2) returns.
+        assert_eq!(take_error(client.as_fd()), Some(libc::ECONNRESET));
+        assert_eq!(take_error(client.as_fd()), None);
     }
 
     #[test]
