@@ -1,6 +1,6 @@
 //! Hosts, authorities and the kinds of addresses, parsed once and never strings again.
 //!
-//! [`Authority`] is the `host:port` of a CONNECT target; [`AddressClass`] says what an address is when a Linux host
+//! [`Authority`] is the `host:port` of a CONNECT target, or the `host[:port]` of a URI; [`AddressClass`] says what an address is when a Linux host
 //! dials it. Nothing here resolves a name, and nothing decides who may reach what: that is the policy's. Grammars ask
 //! for an authority, dialling and policy use it.
 
@@ -77,6 +77,25 @@ impl Authority {
         let host = Host::parse(host)?;
         let port = parse_port(port.unwrap_or_default())?;
         Ok(Self { host, port })
+    }
+
+    /// Parses `host[:port]`, as strictly: only the port may be missing, with its colon.
+    pub fn parse_with_default(
+        authority: &[u8],
+        default_port: NonZeroU16,
+    ) -> Result<Self, AuthorityError> {
+        let (host, port) = split_optional_port(authority)?;
+        let host = Host::parse(host)?;
+        let port = port.map_or(Ok(default_port), parse_port)?;
+        Ok(Self { host, port })
+    }
+
+    /// Says whether [`Authority::parse_with_default`] would succeed, without keeping anything, and whether there is a
+    /// port.
+    pub(crate) fn check(authority: &[u8]) -> Result<bool, AuthorityError> {
+        let (host, port) = split_optional_port(authority)?;
+        Form::of(host)?;
+        Ok(port.map(parse_port).transpose()?.is_some())
     }
 }
 
@@ -161,6 +180,14 @@ pub(crate) fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
         }
         _ => (authority, None),
     }
+}
+
+/// Like [`split_port`], but userinfo is told as such: its colon would pass for the one of a port.
+fn split_optional_port(authority: &[u8]) -> Result<(&[u8], Option<&[u8]>), AuthorityError> {
+    if authority.contains(&b'@') {
+        return Err(AuthorityError::Userinfo);
+    }
+    Ok(split_port(authority))
 }
 
 fn parse_port(port: &[u8]) -> Result<NonZeroU16, AuthorityError> {

@@ -21,9 +21,9 @@ pub const HALF_CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Default of `--drain-timeout`.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Bytes of a request head, its empty line included; more is answered 431.
+/// Bytes of a head, its empty line included; more is answered 431 to a client, 502 when an origin sends it.
 pub const HEAD_BYTES_MAX: u32 = 32 * 1024;
-/// Fields of a request head; more are answered 431.
+/// Fields of a head; more are answered like too many bytes.
 pub const HEAD_FIELDS_MAX: usize = 100;
 /// Bytes of a request target; more are answered 414.
 pub const TARGET_BYTES_MAX: u32 = 8 * 1024;
@@ -31,6 +31,30 @@ pub const TARGET_BYTES_MAX: u32 = 8 * 1024;
 pub const METHOD_BYTES_MAX: u32 = 32;
 /// Bytes of a request line without its CRLF: the two above, two spaces and the version.
 pub const REQUEST_LINE_BYTES_MAX: u32 = METHOD_BYTES_MAX + TARGET_BYTES_MAX + 10;
+/// Bytes of a status line without its CRLF. Reason phrases are short, unless a server puts an error message there.
+pub const STATUS_LINE_BYTES_MAX: u32 = 8 * 1024;
+/// Fields that Connection may name in one head: each of them is compared with every field of that head.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
+
+/// Hexadecimal digits of a chunk's size: as many as 64 bits have.
+pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+/// Largest chunk: what is more is negative elsewhere.
+pub const CHUNK_BYTES_MAX: u64 = i64::MAX as u64;
+/// Bytes of one chunk's extensions. Nobody is known to need any; RFC 9112 section 7.1.1 asks for a bound.
+pub const CHUNK_LINE_EXTENSION_BYTES_MAX: u32 = 1024;
+/// Bytes of all chunk extensions of one body: work that carries no content.
+pub const BODY_EXTENSION_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of a trailer section, its empty line included; they wait in memory until the section is whole.
+pub const TRAILER_BYTES_MAX: u32 = 8 * 1024;
+/// Fields of a trailer section.
+pub const TRAILER_FIELDS_MAX: usize = 32;
+
+/// Payload bytes of a WebSocket frame. Nothing here holds a frame, so this is for receivers that make room by what a
+/// head announces; a little more than the 100 MiB that the largest default among common libraries allows.
+pub const WEBSOCKET_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Payload bytes of a WebSocket message over all of its frames, as they are on the wire. More than a frame may have,
+/// because a sender that fragments expects its receiver to stream.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Default of `--buffers`, for each worker.
 pub const BUFFERS_DEFAULT: u16 = 256;
@@ -71,6 +95,25 @@ pub const PIPES_MAX: usize = 64;
 
 /// Bytes from which a send from the arena may be SEND_ZC: below, pinning and notification cost more than the copy.
 pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;
+
+/// Bytes behind a response head up to which they are copied to go out with it in one send.
+pub const BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a body from which it is spliced without having proved bulky.
+pub const BODY_SPLICE_BYTES_MIN: u64 = 256 * 1024;
+/// Default of `--keep-alive-timeout`.
+pub const KEEP_ALIVE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
+/// How long a client keeps the connection of its last request to itself before others may use it.
+pub const UPSTREAM_HOLD_TIME: Duration = Duration::from_secs(1);
+/// Idle upstream connections of one worker.
+pub const UPSTREAM_IDLE_MAX: usize = 256;
+/// Idle upstream connections of one worker to one host.
+pub const UPSTREAM_IDLE_PER_HOST_MAX: usize = 64;
+/// Longest time an upstream connection is kept idle; common servers close theirs after 60 to 75 s, some after 5.
+pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+/// How often idle upstream connections are looked at.
+pub const UPSTREAM_TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Default of `--websocket-idle-timeout`.
+pub const WEBSOCKET_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Descriptors kept back from connections: listeners, logs, resolver, and what else a process needs.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
@@ -128,9 +171,30 @@ const _: () = assert!(
     TARGET_BYTES_MAX < HEAD_BYTES_MAX,
     "a target too long must be told from a head too long"
 );
+const _: () = assert!(HEAD_FIELDS_MAX <= u8::MAX as usize, "a byte counts fields");
+const _: () = assert!(
+    CONNECTION_OPTIONS_MAX <= HEAD_FIELDS_MAX,
+    "more options than fields name nothing"
+);
+const _: () = assert!(
+    STATUS_LINE_BYTES_MAX + 4 < HEAD_BYTES_MAX,
+    "a status line is too long before its head is"
+);
+const _: () = assert!(
+    CHUNK_LINE_EXTENSION_BYTES_MAX <= BODY_EXTENSION_BYTES_MAX,
+    "the extensions of a chunk belong to those of its body"
+);
+const _: () = assert!(
+    TRAILER_BYTES_MAX <= HEAD_BYTES_MAX && TRAILER_FIELDS_MAX <= HEAD_FIELDS_MAX,
+    "trailers are fewer than fields"
+);
 const _: () = assert!(
     REQUEST_LINE_BYTES_MAX + 4 < HEAD_BYTES_MAX,
     "a request line is too long before its head is"
+);
+const _: () = assert!(
+    WEBSOCKET_FRAME_BYTES_MAX <= WEBSOCKET_MESSAGE_BYTES_MAX,
+    "a message of one frame has room"
 );
 const _: () =
     assert!(BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_MIN && BUFFER_BYTES_DEFAULT <= BUFFER_BYTES_MAX);

@@ -1,11 +1,11 @@
-//! What can be wrong with a request head, by the element of its grammar.
+//! What can be wrong with a head, by the element of its grammar.
 
 use std::fmt;
 
 use super::Status;
 use crate::addr::AuthorityError;
 
-/// Why a request head is refused. The connection closes after the answer: where the next request would start is
+/// Why a head, or a trailer section, is refused. The connection closes: where the next message would start is
 /// unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadError {
@@ -21,6 +21,16 @@ pub enum HeadError {
     Target,
     /// The target is longer than the limit.
     TargetTooLong,
+    /// The target is none of the four forms, or one that does not belong to the method.
+    TargetForm,
+    /// The target has a fragment.
+    Fragment,
+    /// The first line of a response is not a version, three digits and a reason.
+    StatusLine,
+    /// The first line of a response is longer than the limit.
+    StatusLineTooLong,
+    /// The status is not in 100 to 599.
+    StatusCode,
     /// The version is not `HTTP/` digit `.` digit, or the line goes on behind it.
     Version,
     /// The version is neither 1.0 nor 1.1; HTTP/2's preface ends here.
@@ -47,25 +57,52 @@ pub enum HeadError {
     HostRepeated,
     /// A Host that is neither empty nor a host with an optional port.
     HostValue,
+    /// A Content-Length that is not one decimal number up to 2^63 - 1.
+    ContentLength,
+    /// More than one Content-Length, equal or not.
+    ContentLengthRepeated,
+    /// A Transfer-Encoding that is empty or malformed, or goes on behind `chunked`.
+    TransferEncoding,
+    /// A Transfer-Encoding in HTTP/1.0, which has none.
+    TransferEncodingVersion,
+    /// A transfer coding other than `chunked`.
+    TransferCoding,
+    /// Content-Length and Transfer-Encoding.
+    FramingAmbiguous,
+    /// An option of Connection that is no token.
+    ConnectionOption,
+    /// Connection names a field without which the message would be another one.
+    ConnectionField,
+    /// Connection names more fields than the limit.
+    TooManyOptions,
+    /// A Max-Forwards, where it counts, that is not one decimal number.
+    MaxForwards,
     /// More than one Proxy-Authorization: which one counts would be a guess.
     CredentialsRepeated,
     /// CONNECT with Content-Length or Transfer-Encoding: body or tunnel, the next proxy may read it the other way.
     ContentOnConnect,
-    /// The target of a CONNECT is not `host:port`.
+    /// The target of a CONNECT is not `host:port`, or the authority of a URI not `host` with an optional port.
     Authority(AuthorityError),
 }
 
 impl HeadError {
-    /// The status of the answer.
+    /// The status of the answer to a request.
     pub const fn status(self) -> Status {
         match self {
-            Self::MethodTooLong | Self::MethodNotImplemented => Status::NotImplemented,
+            Self::MethodTooLong | Self::MethodNotImplemented | Self::TransferCoding => {
+                Status::NotImplemented
+            }
             Self::TargetTooLong => Status::UriTooLong,
-            Self::TooManyFields | Self::HeadTooLong => Status::RequestHeaderFieldsTooLarge,
+            Self::TooManyFields | Self::TooManyOptions | Self::HeadTooLong => {
+                Status::RequestHeaderFieldsTooLarge
+            }
+            Self::StatusLine | Self::StatusLineTooLong | Self::StatusCode => Status::BadGateway,
             Self::VersionUnsupported => Status::HttpVersionNotSupported,
             Self::NotHttp
             | Self::Method
             | Self::Target
+            | Self::TargetForm
+            | Self::Fragment
             | Self::Version
             | Self::BareCr
             | Self::BareLf
@@ -76,6 +113,14 @@ impl HeadError {
             | Self::HostMissing
             | Self::HostRepeated
             | Self::HostValue
+            | Self::ContentLength
+            | Self::ContentLengthRepeated
+            | Self::TransferEncoding
+            | Self::TransferEncodingVersion
+            | Self::FramingAmbiguous
+            | Self::ConnectionOption
+            | Self::ConnectionField
+            | Self::MaxForwards
             | Self::CredentialsRepeated
             | Self::ContentOnConnect
             | Self::Authority(_) => Status::BadRequest,
@@ -91,6 +136,11 @@ impl HeadError {
             Self::MethodNotImplemented => "the method is not implemented",
             Self::Target => "the request target is not visible ASCII between two single spaces",
             Self::TargetTooLong => "the request target is too long",
+            Self::TargetForm => "the request target is not one that belongs to the method",
+            Self::Fragment => "the request target has a fragment",
+            Self::StatusLine => "the status line is not an HTTP version, three digits and a reason",
+            Self::StatusLineTooLong => "the status line is too long",
+            Self::StatusCode => "the status is not in 100 to 599",
             Self::Version => "the HTTP version is malformed",
             Self::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are spoken on this port",
             Self::BareCr => "a CR is not followed by LF",
@@ -104,6 +154,16 @@ impl HeadError {
             Self::HostMissing => "Host is missing",
             Self::HostRepeated => "Host is given more than once",
             Self::HostValue => "Host is not a host with an optional port",
+            Self::ContentLength => "Content-Length is not one decimal number up to 2^63 - 1",
+            Self::ContentLengthRepeated => "Content-Length is given more than once",
+            Self::TransferEncoding => "Transfer-Encoding is malformed, or goes on behind chunked",
+            Self::TransferEncodingVersion => "HTTP/1.0 has no Transfer-Encoding",
+            Self::TransferCoding => "the only transfer coding that is implemented is chunked",
+            Self::FramingAmbiguous => "Content-Length and Transfer-Encoding exclude each other",
+            Self::ConnectionOption => "an option of Connection is not a token",
+            Self::ConnectionField => "Connection names a field that the message cannot lose",
+            Self::TooManyOptions => "Connection names too many fields",
+            Self::MaxForwards => "Max-Forwards is not one decimal number",
             Self::CredentialsRepeated => "Proxy-Authorization is given more than once",
             Self::ContentOnConnect => "CONNECT has no Content-Length and no Transfer-Encoding",
             Self::Authority(error) => error.text(),

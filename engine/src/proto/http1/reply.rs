@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use super::HeadError;
+use super::{ChunkError, HeadError};
 
 /// The answer to a CONNECT whose tunnel stands. It has neither Content-Length nor Transfer-Encoding (RFC 9110 section
 /// 9.3.6): the tunnel's bytes follow the empty line.
@@ -24,9 +24,73 @@ pub struct Reply {
     pub error: Option<ProxyError>,
     /// The `details` of Proxy-Status, for whoever debugs: printable ASCII; left out when empty.
     pub details: &'static str,
-    /// One or two short sentences for a person. A fragment, such as the text of an error, is made a sentence.
+    /// One or two short sentences for a person. A fragment, such as the text of an error, is made a sentence. Several
+    /// paragraphs have empty lines between them; one that starts with a space is an example and stays as it is.
     pub text: &'static str,
 }
+
+/// How the body of a reply is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyBody {
+    /// Plain text, for tools.
+    Text,
+    /// A small page, for browsers.
+    Html,
+    /// Left out, as in answer to HEAD; the fields are those of plain text.
+    None,
+}
+
+/// The answer to a request in origin-form: somebody takes the proxy for a web server.
+pub const ORIGIN_FORM_HELP: Reply = Reply {
+    status: Status::BadRequest,
+    error: Some(ProxyError::HttpRequestError),
+    details: "this is a forward proxy; the request target must be an absolute URI",
+    text: "This is Ringway, a forward proxy. It has no pages of its own: set it as the proxy of your browser or tool, \
+        and ask for the page you want.\n\n\
+        \x20   curl -x http://HOST:PORT http://example.com/\n    \
+        curl -x http://HOST:PORT https://example.com/\n\n\
+        HOST:PORT is the address that you have just used.",
+};
+
+/// The answer to a plain request for an `https` URI.
+pub const HTTPS_WANTS_CONNECT: Reply = Reply {
+    status: Status::NotImplemented,
+    error: Some(ProxyError::HttpRequestError),
+    details: "https is served through CONNECT only",
+    text: "This proxy does not speak TLS to servers in your place. Ask for a tunnel with CONNECT.",
+};
+
+/// The answer to a request for a URI of a scheme that is neither `http` nor `https`.
+pub const SCHEME_UNKNOWN: Reply = Reply {
+    status: Status::NotImplemented,
+    error: Some(ProxyError::HttpRequestError),
+    details: "the scheme of the target is not http",
+    text: "This proxy forwards requests for http URIs, and opens tunnels with CONNECT.",
+};
+
+/// The answer when the origin has closed before its response head was whole.
+pub const RESPONSE_INCOMPLETE: Reply = Reply {
+    status: Status::BadGateway,
+    error: Some(ProxyError::HttpResponseIncomplete),
+    details: "",
+    text: "The server closed the connection before its response was whole.",
+};
+
+/// The answer when the origin sends no response head in time.
+pub const RESPONSE_TIMEOUT: Reply = Reply {
+    status: Status::GatewayTimeout,
+    error: Some(ProxyError::HttpResponseTimeout),
+    details: "",
+    text: "The server did not respond in time.",
+};
+
+/// The answer when the origin agrees to a change of protocol in a way that is none.
+pub const UPGRADE_FAILED: Reply = Reply {
+    status: Status::BadGateway,
+    error: Some(ProxyError::HttpUpgradeFailed),
+    details: "",
+    text: "The server agreed to another protocol than the one that was asked for.",
+};
 
 /// The statuses of this proxy's own refusals (RFC 9110 section 15, RFC 6585).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +141,18 @@ pub enum ProxyError {
     ConnectionTimeout,
     /// This proxy has as many connections as it may.
     ConnectionLimitReached,
+    /// The upstream closed the connection inside its response.
+    HttpResponseIncomplete,
+    /// The head of the response is larger than the limits.
+    HttpResponseHeaderSectionSize,
+    /// The response has a transfer coding that this proxy does not know.
+    HttpResponseTransferCoding,
+    /// The upstream did not send its response in time.
+    HttpResponseTimeout,
+    /// The change of protocol failed.
+    HttpUpgradeFailed,
+    /// The response is at fault.
+    HttpProtocolError,
     /// The request is at fault.
     HttpRequestError,
     /// Policy forbids the request, or credentials are missing.
@@ -86,29 +162,52 @@ pub enum ProxyError {
 }
 
 impl Reply {
+    /// The answer to a client whose origin sent a response head with this error.
+    pub const fn bad_response(error: HeadError) -> Self {
+        let kind = match error {
+            HeadError::HeadTooLong | HeadError::TooManyFields | HeadError::StatusLineTooLong => {
+                ProxyError::HttpResponseHeaderSectionSize
+            }
+            HeadError::TransferCoding => ProxyError::HttpResponseTransferCoding,
+            _ => ProxyError::HttpProtocolError,
+        };
+        Self {
+            status: Status::BadGateway,
+            error: Some(kind),
+            details: error.text(),
+            text: "The server's response is not valid HTTP, or not unambiguous.",
+        }
+    }
+
     /// The bytes to send.
-    pub fn encode(&self) -> Bytes {
-        let body = sentence(self.text);
-        let mut head = String::with_capacity(512);
+    pub fn encode(&self, body: ReplyBody) -> Bytes {
         let (code, phrase) = (self.status.code(), self.status.phrase());
+        let (media_type, content) = match body {
+            ReplyBody::Text | ReplyBody::None => ("text/plain", sentence(self.text) + "\n"),
+            ReplyBody::Html => ("text/html", page(code, phrase, &sentence(self.text))),
+        };
+        let mut reply = String::with_capacity(512 + content.len());
         // Writing to a String cannot fail.
-        let _ = write!(head, "HTTP/1.1 {code} {phrase}\r\n");
-        head.push_str("Content-Type: text/plain; charset=utf-8\r\n");
-        let _ = write!(head, "Content-Length: {}\r\n", body.len() + 1);
-        head.push_str("Connection: close\r\n");
+        let _ = write!(reply, "HTTP/1.1 {code} {phrase}\r\n");
+        let _ = write!(reply, "Content-Type: {media_type}; charset=utf-8\r\n");
+        let _ = write!(reply, "Content-Length: {}\r\n", content.len());
+        reply.push_str("Connection: close\r\n");
         if self.status == Status::ProxyAuthenticationRequired {
-            head.push_str("Proxy-Authenticate: Basic realm=\"ringway\"\r\n");
+            reply.push_str("Proxy-Authenticate: Basic realm=\"ringway\"\r\n");
         }
         if let Some(error) = self.error {
-            let _ = write!(head, "Proxy-Status: ringway; error={}", error.token());
+            let _ = write!(reply, "Proxy-Status: ringway; error={}", error.token());
             if !self.details.is_empty() {
-                head.push_str("; details=");
-                push_quoted(&mut head, self.details);
+                reply.push_str("; details=");
+                push_quoted(&mut reply, self.details);
             }
-            head.push_str("\r\n");
+            reply.push_str("\r\n");
         }
-        let _ = write!(head, "\r\n{body}\n");
-        Bytes::from(head)
+        reply.push_str("\r\n");
+        if body != ReplyBody::None {
+            reply.push_str(&content);
+        }
+        Bytes::from(reply)
     }
 }
 
@@ -116,6 +215,17 @@ impl From<HeadError> for Reply {
     fn from(error: HeadError) -> Self {
         Self {
             status: error.status(),
+            error: Some(ProxyError::HttpRequestError),
+            details: error.text(),
+            text: error.text(),
+        }
+    }
+}
+
+impl From<ChunkError> for Reply {
+    fn from(error: ChunkError) -> Self {
+        Self {
+            status: Status::BadRequest,
             error: Some(ProxyError::HttpRequestError),
             details: error.text(),
             text: error.text(),
@@ -160,6 +270,12 @@ impl ProxyError {
             Self::ConnectionTerminated => "connection_terminated",
             Self::ConnectionTimeout => "connection_timeout",
             Self::ConnectionLimitReached => "connection_limit_reached",
+            Self::HttpResponseIncomplete => "http_response_incomplete",
+            Self::HttpResponseHeaderSectionSize => "http_response_header_section_size",
+            Self::HttpResponseTransferCoding => "http_response_transfer_coding",
+            Self::HttpResponseTimeout => "http_response_timeout",
+            Self::HttpUpgradeFailed => "http_upgrade_failed",
+            Self::HttpProtocolError => "http_protocol_error",
             Self::HttpRequestError => "http_request_error",
             Self::HttpRequestDenied => "http_request_denied",
             Self::ProxyInternalError => "proxy_internal_error",
@@ -177,6 +293,33 @@ fn sentence(text: &str) -> String {
         sentence.push('.');
     }
     sentence
+}
+
+/// The text as a page: a paragraph each, and examples as they are.
+fn page(code: u16, phrase: &str, text: &str) -> String {
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        <title>{code} {phrase}</title>\n</head>\n<body>\n<h1>{code} {phrase}</h1>\n"
+    );
+    for paragraph in text.split("\n\n") {
+        let element = if paragraph.starts_with(' ') {
+            "pre"
+        } else {
+            "p"
+        };
+        let _ = write!(page, "<{element}>");
+        for character in paragraph.chars() {
+            match character {
+                '<' => page.push_str("&lt;"),
+                '>' => page.push_str("&gt;"),
+                '&' => page.push_str("&amp;"),
+                _ => page.push(character),
+            }
+        }
+        let _ = writeln!(page, "</{element}>");
+    }
+    page.push_str("</body>\n</html>\n");
+    page
 }
 
 /// Appends an sf-string (RFC 8941 section 3.3.3).
@@ -239,7 +382,7 @@ mod tests {
             details: "a \"quoted\" back\\slash",
             text: "The server refused the connection.",
         };
-        let (code, fields, body) = read(&reply.encode());
+        let (code, fields, body) = read(&reply.encode(ReplyBody::Text));
         assert_eq!(
             (code, body.as_str()),
             (502, "The server refused the connection.\n")
@@ -268,7 +411,7 @@ mod tests {
             details: "",
             text: "Full.",
         };
-        let (_, fields, _) = read(&reply.encode());
+        let (_, fields, _) = read(&reply.encode(ReplyBody::Text));
         assert_eq!(
             value(&fields, "Proxy-Status"),
             Some("ringway; error=connection_limit_reached")
@@ -278,7 +421,7 @@ mod tests {
                 error: None,
                 ..reply
             }
-            .encode(),
+            .encode(ReplyBody::Text),
         );
         assert_eq!(value(&fields, "Proxy-Status"), None);
     }
@@ -291,7 +434,7 @@ mod tests {
             details: "",
             text: "This proxy asks for credentials.",
         };
-        let (code, fields, _) = read(&reply.encode());
+        let (code, fields, _) = read(&reply.encode(ReplyBody::Text));
         assert_eq!(code, 407);
         assert_eq!(
             value(&fields, "Proxy-Authenticate"),
@@ -301,7 +444,8 @@ mod tests {
 
     #[test]
     fn a_head_error_becomes_its_answer() {
-        let (code, fields, body) = read(&Reply::from(HeadError::HeadTooLong).encode());
+        let (code, fields, body) =
+            read(&Reply::from(HeadError::HeadTooLong).encode(ReplyBody::Text));
         assert_eq!((code, body.as_str()), (431, "The head is too long.\n"));
         assert_eq!(
             value(&fields, "Proxy-Status"),

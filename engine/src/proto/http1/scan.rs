@@ -1,15 +1,20 @@
-//! Finding the end of a request head while its bytes arrive: framing only, no tokens.
+//! Finding the end of a head, or of a trailer section, while its bytes arrive: framing only, no tokens.
 //!
-//! Every byte is looked at once for its line, and the request line a second time when it is whole, so the cost is
-//! linear in bytes even when they come one at a time. What can never become a head is refused as soon as that is
-//! known, by its first byte or by its request line: a client that speaks something else would wait for us until a
-//! timeout. The answer for given bytes does not depend on where they were cut.
+//! Every byte is looked at once for its line, and the first line a second time when it is whole, so the cost is linear
+//! in bytes even when they come one at a time. What can never become a head is refused as soon as that is known, by
+//! its first byte or by its first line: a peer that speaks something else would wait for us until a timeout. The
+//! answer for given bytes does not depend on where they were cut.
 
 use super::HeadError;
-use super::head::{check_request_line, is_token_byte};
-use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
+use super::request::check_request_line;
+use super::response::check_status_line;
+use super::span::{CRLF_BYTES, find_line_break, is_token_byte};
+use crate::limits::{
+    HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX, STATUS_LINE_BYTES_MAX,
+    TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX,
+};
 
-/// How far a request head has been searched. Make a new one for each head.
+/// How far a head has been searched; a new one is for a request's. Make a new one for each head.
 #[derive(Debug, Clone, Default)]
 pub struct HeadScan {
     /// Bytes that need not be looked at again.
@@ -17,6 +22,7 @@ pub struct HeadScan {
     /// Where the current line starts.
     line_start: usize,
     line: Line,
+    section: Section,
     #[cfg(test)]
     pub(super) bytes_touched: usize,
 }
@@ -30,6 +36,14 @@ pub enum Scan {
     Complete(usize),
 }
 
+/// What is searched for its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Section {
+    #[default]
+    Head,
+    Trailers,
+}
+
 /// Which line of a head the current one is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Line {
@@ -38,11 +52,35 @@ enum Line {
     First,
     /// The request line, after that empty line.
     Request,
+    /// The status line. Nothing may be in front of it.
+    Status,
     /// A field line or the empty line at the end; so many field lines came before.
     Field(usize),
 }
 
 impl HeadScan {
+    /// Searches a request head.
+    pub fn request() -> Self {
+        Self::default()
+    }
+
+    /// Searches a response head.
+    pub fn response() -> Self {
+        Self {
+            line: Line::Status,
+            ..Self::default()
+        }
+    }
+
+    /// Searches a trailer section (RFC 9112 section 7.1.2), which is what a head has behind its first line.
+    pub(super) fn trailers() -> Self {
+        Self {
+            line: Line::Field(0),
+            section: Section::Trailers,
+            ..Self::default()
+        }
+    }
+
     /// Looks at `received`: everything since the start of the head, what earlier calls saw included.
     ///
     /// Asked again after `Complete` or an error, with the same bytes or more, it answers the same.
@@ -68,6 +106,7 @@ impl HeadScan {
         match (self.line, first) {
             (Line::First, b'\r' | b'\n') => Ok(()),
             (Line::First | Line::Request, _) if !is_token_byte(first) => Err(HeadError::NotHttp),
+            (Line::Status, _) if first != b'H' => Err(HeadError::StatusLine),
             (Line::Field(_), b' ' | b'\t') => Err(HeadError::ObsFold),
             _ => Ok(()),
         }
@@ -80,7 +119,18 @@ impl HeadScan {
             Line::First | Line::Request => {
                 self.line_start + REQUEST_LINE_BYTES_MAX as usize + CRLF_BYTES
             }
-            Line::Field(_) => HEAD_BYTES_MAX as usize,
+            Line::Status => STATUS_LINE_BYTES_MAX as usize + CRLF_BYTES,
+            Line::Field(_) => match self.section {
+                Section::Head => HEAD_BYTES_MAX as usize,
+                Section::Trailers => TRAILER_BYTES_MAX as usize,
+            },
+        }
+    }
+
+    fn fields_max(&self) -> usize {
+        match self.section {
+            Section::Head => HEAD_FIELDS_MAX,
+            Section::Trailers => TRAILER_FIELDS_MAX,
         }
     }
 
@@ -115,19 +165,25 @@ impl HeadScan {
         let empty = line_end == self.line_start;
         let line = match self.line {
             Line::First if empty => Line::Request,
-            Line::First | Line::Request => {
+            Line::First | Line::Request | Line::Status => {
                 #[cfg(test)]
                 {
                     self.bytes_touched += next - self.line_start;
                 }
-                check_request_line(received.get(self.line_start..next).unwrap_or_default())?;
+                let line = received.get(self.line_start..next).unwrap_or_default();
+                match self.line {
+                    Line::Status => check_status_line(line)?,
+                    _ => check_request_line(line)?,
+                }
                 Line::Field(0)
             }
             Line::Field(_) if empty => {
                 self.examined = line_end;
                 return Ok(true);
             }
-            Line::Field(HEAD_FIELDS_MAX) => return Err(HeadError::TooManyFields),
+            Line::Field(before) if before == self.fields_max() => {
+                return Err(HeadError::TooManyFields);
+            }
             Line::Field(before) => Line::Field(before + 1),
         };
         (self.line, self.line_start, self.examined) = (line, next, next);
@@ -138,28 +194,9 @@ impl HeadScan {
     fn too_long(&self, line: &[u8]) -> HeadError {
         match self.line {
             Line::Field(_) => HeadError::HeadTooLong,
+            Line::Status => HeadError::StatusLineTooLong,
             Line::First | Line::Request if line.contains(&b' ') => HeadError::TargetTooLong,
             Line::First | Line::Request => HeadError::MethodTooLong,
         }
     }
-}
-
-const CRLF_BYTES: usize = 2;
-
-/// The position of the first CR or LF.
-fn find_line_break(bytes: &[u8]) -> Option<usize> {
-    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    // Sixteen bytes at once without a branch: the compiler makes one vector comparison of it.
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    let before = chunks
-        .iter()
-        .take_while(|chunk| {
-            !chunk
-                .iter()
-                .fold(false, |found, byte| found | is_break(byte))
-        })
-        .count()
-        * 16;
-    let rest = bytes.get(before..).unwrap_or(rest);
-    rest.iter().position(is_break).map(|at| before + at)
 }

@@ -1,7 +1,7 @@
 //! Heads made by chance: whatever is accepted obeys the rules, and however it is cut.
 
-use super::tests::read;
-use super::{RequestHead, Version};
+use super::request::read;
+use crate::proto::http1::{RequestHead, Version};
 
 /// Pieces that heads are made of, and pieces that they must not be made of.
 const PIECES: &[&str] = &[

@@ -1,10 +1,12 @@
 //! Request heads from the bytes on, through the scan and the parser together.
 
-use super::HeadError::*;
-use super::{HeadError, HeadScan, RequestHead, Scan, Status, Version, connect_authority};
 use crate::addr::AuthorityError;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::proto::cut;
+use crate::proto::http1::HeadError::*;
+use crate::proto::http1::{
+    HeadError, HeadScan, RequestHead, Scan, Status, Version, connect_authority,
+};
 
 /// What becomes of `received`: a parsed head and its length, an error, or `None` when more is needed.
 fn step(scan: &mut HeadScan, received: &[u8]) -> Option<Result<(usize, RequestHead), HeadError>> {

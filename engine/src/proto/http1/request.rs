@@ -1,15 +1,17 @@
 //! Reading a whole request head: tokens by httparse, everything that decides where messages end by us.
 //!
-//! A [`RequestHead`] keeps positions, not borrows, so it may outlive the moment in which its bytes are looked at, and
-//! nothing is allocated for a field. Every function that takes `head` wants the bytes that were parsed.
+//! Every function that takes `head` wants the bytes that were parsed.
 
 use std::mem::MaybeUninit;
 
-use super::HeadError;
-use crate::addr::{Authority, Host, split_port};
+use super::field::{Collected, Field, Known, Message};
+use super::framing::{self, Framing, MethodKind, Upgrade, decimal};
+use super::span::{elements, is_token_byte};
+use super::{Fields, HeadError, ReplyBody, Span, Version};
+use crate::addr::Authority;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
-/// A request head (RFC 9112 sections 2 to 5), as far as CONNECT needs it.
+/// A request head (RFC 9112 sections 2 to 6), strictly read: that there is one means that its framing is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestHead {
     /// The method; case matters (RFC 9110 section 9.1).
@@ -21,29 +23,10 @@ pub struct RequestHead {
     /// The value of Proxy-Authorization.
     pub proxy_authorization: Option<Span>,
     /// The field lines, without the empty line behind them.
-    field_lines: Span,
-}
-
-/// A part of a head: byte positions from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-/// A version of HTTP/1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    Http11,
-}
-
-/// The fields of a head in their order: name as sent, value without the white space around it.
-#[derive(Debug, Clone)]
-pub struct Fields<'a> {
-    lines: &'a [u8],
+    pub(super) field_lines: Span,
+    pub(super) known: Known,
+    kind: MethodKind,
+    framing: Framing,
 }
 
 /// The authority that a CONNECT asks for.
@@ -82,68 +65,122 @@ impl RequestHead {
             return Err(HeadError::BareLf);
         }
         let line = RequestLine::of(&request)?;
-        let known = KnownFields::collect(request.headers, head)?;
-        if line.version == Version::Http11 && !known.host {
+        let fields = Collected::from(request.headers, head, Message::Request)?;
+        if line.version == Version::Http11 && !fields.known.seen.has(Field::Host) {
             return Err(HeadError::HostMissing);
         }
-        if line.method == CONNECT && known.content {
-            return Err(HeadError::ContentOnConnect);
-        }
+        let kind = MethodKind::of(line.method.as_bytes());
         let target = Span::within(head, line.target.as_bytes());
-        Ok(Self {
+        let request = Self {
             method: Span::within(head, line.method.as_bytes()),
             target,
             version: line.version,
-            proxy_authorization: known.proxy_authorization,
+            proxy_authorization: fields.proxy_authorization,
             field_lines: Span {
                 start: target.end + BEHIND_TARGET_BYTES,
                 end: head.len() as u32 - 2,
             },
-        })
+            known: fields.known,
+            kind,
+            framing: framing::of_request(fields.content, kind, line.version)?,
+        };
+        if kind.counts_forwards() && fields.known.seen.has(Field::MaxForwards) {
+            request.checked_max_forwards(head)?;
+        }
+        Ok(request)
     }
 
     /// Says whether a tunnel is asked for.
     pub fn is_connect(&self, head: &[u8]) -> bool {
-        self.method.of(head) == CONNECT.as_bytes()
+        debug_assert_eq!(
+            self.method.of(head) == b"CONNECT",
+            self.kind == MethodKind::Connect
+        );
+        self.kind == MethodKind::Connect
+    }
+
+    /// What the method means here.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// Where the body ends; never [`Framing::UntilClose`].
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Says whether the client wants to use the connection again (RFC 9112 section 9.3).
+    pub fn keeps_alive(&self) -> bool {
+        self.known.keeps_alive(self.version == Version::Http11)
+    }
+
+    /// Says whether the client waits for a 100 before it sends the body; HTTP/1.0 knows no 100 (RFC 9110 section
+    /// 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.known.expects_continue && self.version == Version::Http11
+    }
+
+    /// The protocol that the client would like to change to; HTTP/1.0 cannot ask (RFC 9110 section 7.8).
+    pub fn upgrade(&self) -> Upgrade {
+        match self.version {
+            Version::Http10 => Upgrade::None,
+            Version::Http11 => self.known.upgrade(),
+        }
+    }
+
+    /// Through how many more recipients an OPTIONS or TRACE may go: at 0 this one has to answer it (RFC 9110 section
+    /// 7.6.2). `None` without a bound, and for every other method.
+    pub fn max_forwards(&self, head: &[u8]) -> Option<u64> {
+        if !self.kind.counts_forwards() || !self.known.seen.has(Field::MaxForwards) {
+            return None;
+        }
+        self.checked_max_forwards(head).ok()
+    }
+
+    /// Says whether Accept names HTML, and not plain text before it. A browser does, a tool does not.
+    pub fn prefers_html(&self, head: &[u8]) -> bool {
+        if !self.known.seen.has(Field::Accept) {
+            return false;
+        }
+        let is =
+            |media_type: &[u8], wanted: &str| media_type.eq_ignore_ascii_case(wanted.as_bytes());
+        self.values(head, Field::Accept)
+            .flat_map(elements)
+            .map(|range| range.split(|byte| *byte == b';').next().unwrap_or_default())
+            .map(<[u8]>::trim_ascii_end)
+            .find(|media_type| is(media_type, "text/html") || is(media_type, "text/plain"))
+            .is_some_and(|media_type| is(media_type, "text/html"))
+    }
+
+    /// The body that a reply of this proxy has for this request.
+    pub fn reply_body(&self, head: &[u8]) -> ReplyBody {
+        if self.kind == MethodKind::Head {
+            ReplyBody::None
+        } else if self.prefers_html(head) {
+            ReplyBody::Html
+        } else {
+            ReplyBody::Text
+        }
     }
 
     /// Walks over the fields.
     pub fn fields<'a>(&self, head: &'a [u8]) -> Fields<'a> {
-        Fields {
-            lines: self.field_lines.of(head),
+        Fields::new(head, self.field_lines)
+    }
+
+    fn values<'a>(&self, head: &'a [u8], field: Field) -> impl Iterator<Item = &'a [u8]> {
+        self.fields(head)
+            .filter(move |(name, _)| Field::of(name) == field)
+            .map(|(_, value)| value)
+    }
+
+    fn checked_max_forwards(&self, head: &[u8]) -> Result<u64, HeadError> {
+        let mut values = self.values(head, Field::MaxForwards);
+        let (first, second) = (values.next(), values.next());
+        match first.and_then(decimal) {
+            Some(forwards) if second.is_none() => Ok(forwards),
+            _ => Err(HeadError::MaxForwards),
         }
-    }
-}
-
-impl Span {
-    /// The bytes of the part; empty when `head` is too short to be the head that was parsed.
-    pub fn of(self, head: &[u8]) -> &[u8] {
-        head.get(self.start as usize..self.end as usize)
-            .unwrap_or_default()
-    }
-
-    /// The position of `part`, which httparse borrowed from `head`.
-    fn within(head: &[u8], part: &[u8]) -> Self {
-        let start = part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
-        debug_assert!(start + part.len() <= head.len(), "a part lies in its head");
-        Self {
-            start: start as u32,
-            end: (start + part.len()) as u32,
-        }
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // A parsed head has a CR only in front of LF, and a colon on every field line.
-        let line_end = self.lines.iter().position(|byte| *byte == b'\r')?;
-        let (line, rest) = self.lines.split_at_checked(line_end)?;
-        self.lines = rest.get(2..).unwrap_or_default();
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let (name, value) = line.split_at_checked(colon)?;
-        Some((name, value.get(1..).unwrap_or_default().trim_ascii()))
     }
 }
 
@@ -156,12 +193,15 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-/// A `tchar` (RFC 9110 section 5.6.2).
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// The grammar element of a field that httparse stumbled over, when it came that far.
+pub(super) fn field_refusal(error: httparse::Error) -> Option<HeadError> {
+    match error {
+        httparse::Error::HeaderName => Some(HeadError::FieldName),
+        httparse::Error::HeaderValue => Some(HeadError::FieldValue),
+        httparse::Error::TooManyHeaders => Some(HeadError::TooManyFields),
+        _ => None,
+    }
 }
-
-const CONNECT: &str = "CONNECT";
 
 /// Space, version and CRLF, which stand between a target and the first field line.
 const BEHIND_TARGET_BYTES: u32 = " HTTP/1.1\r\n".len() as u32;
@@ -197,67 +237,11 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// What the fields that matter here say.
-#[derive(Default)]
-struct KnownFields {
-    host: bool,
-    /// Content-Length or Transfer-Encoding is there.
-    content: bool,
-    proxy_authorization: Option<Span>,
-}
-
-impl KnownFields {
-    fn collect(fields: &[httparse::Header<'_>], head: &[u8]) -> Result<Self, HeadError> {
-        let mut known = Self::default();
-        for field in fields {
-            // httparse takes a bare LF for the end of a line.
-            let line_start = Span::within(head, field.name.as_bytes()).start as usize;
-            let before = head.get(..line_start).unwrap_or_default();
-            if !before.ends_with(b"\r\n") {
-                return Err(HeadError::BareLf);
-            }
-            known.take(field, head)?;
-        }
-        Ok(known)
-    }
-
-    fn take(&mut self, field: &httparse::Header<'_>, head: &[u8]) -> Result<(), HeadError> {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        if is("host") {
-            if self.host {
-                return Err(HeadError::HostRepeated);
-            }
-            if !is_host_value(field.value) {
-                return Err(HeadError::HostValue);
-            }
-            self.host = true;
-        } else if is("content-length") || is("transfer-encoding") {
-            self.content = true;
-        } else if is("proxy-authorization") {
-            if self.proxy_authorization.is_some() {
-                return Err(HeadError::CredentialsRepeated);
-            }
-            self.proxy_authorization = Some(Span::within(head, field.value));
-        }
-        Ok(())
-    }
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2); empty when the target has no authority, and the port may be empty.
-fn is_host_value(value: &[u8]) -> bool {
-    let (host, port) = split_port(value);
-    let port_is_valid = port.unwrap_or_default().iter().all(u8::is_ascii_digit);
-    value.is_empty() || Host::is_valid(host) && port_is_valid
-}
-
 /// The grammar element that httparse stumbled over, from how far it came.
 #[cold]
 fn refusal(request: &httparse::Request<'_, '_>, error: httparse::Error, head: &[u8]) -> HeadError {
-    match error {
-        httparse::Error::HeaderName => return HeadError::FieldName,
-        httparse::Error::HeaderValue => return HeadError::FieldValue,
-        httparse::Error::TooManyHeaders => return HeadError::TooManyFields,
-        _ => {}
+    if let Some(error) = field_refusal(error) {
+        return error;
     }
     if request.method.is_none() {
         return HeadError::Method;
