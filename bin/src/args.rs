@@ -63,7 +63,9 @@ enum Subcommand {
     help_triggers("-h", "--help", "help"),
     usage = "[--listen ADDR]... [--cores LIST|all] [--max-connections N]\n    \
              [--connect-timeout D] [--head-timeout D] [--idle-timeout D]\n    \
-             [--half-close-timeout D] [--drain-timeout D]\n    \
+             [--half-close-timeout D] [--keep-alive-timeout D]\n    \
+             [--websocket-idle-timeout D] [--drain-timeout D]\n    \
+             [--forwarded off|forwarded|x-forwarded-for]\n    \
              [--zero-copy auto|splice|send-zc|off] [--buffers N]\n    \
              [--buffer-size BYTES] [--ring-entries N] [--busy-poll off|auto|D]\n    \
              [--resolver ADDR] [--open-proxy] [--log LEVEL]",
@@ -115,9 +117,21 @@ pub(crate) struct Serve {
     #[argh(option, arg_name = "D")]
     pub(crate) half_close_timeout: Option<String>,
 
+    /// close a client's connection after this long without another request [default: 75s]
+    #[argh(option, arg_name = "D")]
+    pub(crate) keep_alive_timeout: Option<String>,
+
+    /// end a WebSocket after this long without a byte [default: 1h]
+    #[argh(option, arg_name = "D")]
+    pub(crate) websocket_idle_timeout: Option<String>,
+
     /// longest time that open tunnels have to finish once the proxy is told to end [default: 30s]
     #[argh(option, arg_name = "D")]
     pub(crate) drain_timeout: Option<String>,
+
+    /// tell origins the client's address, in Forwarded or in X-Forwarded-For [default: off]
+    #[argh(option, arg_name = "off|forwarded|x-forwarded-for")]
+    pub(crate) forwarded: Option<String>,
 
     /// how bulk bytes move: auto, splice, send-zc, or off to copy them all [default: auto]
     #[argh(option, arg_name = "auto|splice|send-zc|off")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringway_engine::limits;
 
 use ringway_engine::server::{
-    BusyPoll, Config, Feature, RelayTuning, Timeouts, UnknownFeature, ZeroCopy,
+    BusyPoll, Config, Feature, ForwardedField, RelayTuning, Timeouts, UnknownFeature, ZeroCopy,
 };
 use tracing::Level;
 
@@ -54,6 +54,8 @@ pub(crate) fn config(
         busy_poll: option("--busy-poll", &typed.busy_poll, busy_poll)?
             .unwrap_or(defaults.busy_poll),
         resolver: option("--resolver", &typed.resolver, values::resolver_address)?,
+        forwarded: option("--forwarded", &typed.forwarded, forwarded)?
+            .unwrap_or(defaults.forwarded),
         open_proxy: typed.open_proxy,
         force_off,
         relay: relay_tuning()?.unwrap_or(defaults.relay),
@@ -150,6 +152,16 @@ fn timeouts(typed: &Serve, defaults: Timeouts) -> Result<Timeouts, Failure> {
             &typed.half_close_timeout,
             defaults.half_close,
         )?,
+        keep_alive: duration(
+            "--keep-alive-timeout",
+            &typed.keep_alive_timeout,
+            defaults.keep_alive,
+        )?,
+        websocket_idle: duration(
+            "--websocket-idle-timeout",
+            &typed.websocket_idle_timeout,
+            defaults.websocket_idle,
+        )?,
         drain: option(
             "--drain-timeout",
             &typed.drain_timeout,
@@ -165,6 +177,15 @@ fn zero_copy(text: &str) -> Result<ZeroCopy, String> {
         ("splice", ZeroCopy::Splice),
         ("send-zc", ZeroCopy::SendZc),
         ("off", ZeroCopy::Off),
+    ];
+    values::choice(text, &choices)
+}
+
+fn forwarded(text: &str) -> Result<ForwardedField, String> {
+    let choices = [
+        ("off", ForwardedField::Off),
+        ("forwarded", ForwardedField::Forwarded),
+        ("x-forwarded-for", ForwardedField::XForwardedFor),
     ];
     values::choice(text, &choices)
 }
@@ -249,7 +270,10 @@ mod tests {
             "--head-timeout=2s",
             "--idle-timeout=3s",
             "--half-close-timeout=4s",
+            "--keep-alive-timeout=5s",
+            "--websocket-idle-timeout=6s",
             "--drain-timeout=0s",
+            "--forwarded=x-forwarded-for",
             "--zero-copy=send-zc",
             "--buffers=2",
             "--buffer-size=1k",
@@ -271,8 +295,11 @@ mod tests {
                 head: Duration::from_secs(2),
                 idle: Duration::from_secs(3),
                 half_close: Duration::from_secs(4),
+                keep_alive: Duration::from_secs(5),
+                websocket_idle: Duration::from_secs(6),
                 drain: Duration::ZERO,
             },
+            forwarded: ForwardedField::XForwardedFor,
             zero_copy: ZeroCopy::SendZc,
             buffers: 2,
             buffer_size: 1024,

@@ -10,48 +10,40 @@ use bytes::Bytes;
 
 use super::outcome::{Cause, Outcome, Phase, Side, Story};
 use super::relay::{Relay, Tunnel};
-use super::session::{Request, bad_head};
+use super::session::{Refusal, Request, bad_head};
 use super::{Proxy, SharedProxy};
+use crate::addr::Authority;
 use crate::net::{DialError, Incoming, TcpStream};
-use crate::proto::http1::{CONNECTION_ESTABLISHED, connect_authority};
+use crate::proto::http1::{CONNECTION_ESTABLISHED, ReplyBody, connect_authority};
 use crate::ring::SendData;
 use crate::rt::GatePass;
 
-/// A request that came to nothing: the connection, so that the client can be told.
-pub(super) struct Refusal {
-    pub(super) client: TcpStream,
-    pub(super) story: Story,
-    pub(super) outcome: Outcome,
-    /// It counts as a connection until it has been told.
-    pub(super) pass: GatePass,
-}
-
-/// Serves a CONNECT. On success the tunnel runs as a task of its own.
+/// Serves a CONNECT; `input` is what the client has sent behind the buffer of its head. On success the tunnel runs as a task of its own.
 pub(super) async fn serve(
     proxy: &SharedProxy,
     mut client: TcpStream,
     request: Request,
+    input: VecDeque<SendData>,
     mut story: Story,
     pass: GatePass,
 ) -> Result<(), Refusal> {
-    let Request { head, bytes, early } = request;
+    let Request { head, whole } = request;
+    let authority = connect_authority(&head, whole.head());
+    // The buffer of the head goes back before the wait.
     let mut early = EarlyBytes {
-        data: early,
+        data: whole
+            .into_behind()
+            .into_iter()
+            .chain(input)
+            .map(SendData::out_of_arena)
+            .collect(),
         ended: false,
     };
-    let authority = connect_authority(&head, bytes.as_slice());
-    // The buffer of the head goes back before the wait.
-    drop(bytes);
     let dialled = match authority {
         Err(error) => Err(bad_head(error)),
         Ok(authority) => {
             story.target(&authority);
-            let on_loopback = is_on_loopback(proxy, &client);
-            let allowed =
-                |address: IpAddr, port: u16| proxy.policy.allows(on_loopback, address, port);
-            let deadline = proxy.rt.now() + proxy.connect_timeout;
-            let dial = proxy.dialler.dial(&authority, &allowed, deadline);
-            dial_while_listening(&mut client, &mut early, dial).await
+            dial(proxy, &mut client, &authority, &mut early).await
         }
     };
     let upstream = match dialled {
@@ -62,6 +54,8 @@ pub(super) async fn serve(
                 story,
                 outcome,
                 pass,
+                body: ReplyBody::Text,
+                answered: false,
             });
         }
     };
@@ -71,6 +65,8 @@ pub(super) async fn serve(
         early_up: early.data,
         client_ended: early.ended,
         answer: SendData::Bytes(Box::new(CONNECTION_ESTABLISHED)),
+        early_down: None,
+        idle_timeout: proxy.idle_timeout,
         story,
         pass,
     };
@@ -80,10 +76,25 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// What the client sent before it was told that the tunnel stands.
-struct EarlyBytes {
-    data: VecDeque<SendData>,
-    ended: bool,
+/// What the client sends while its upstream is dialled.
+pub(super) struct EarlyBytes {
+    pub(super) data: VecDeque<SendData>,
+    /// It has sent FIN behind them.
+    pub(super) ended: bool,
+}
+
+/// Connects to where the client wants to go, if it may.
+pub(super) async fn dial(
+    proxy: &SharedProxy,
+    client: &mut TcpStream,
+    authority: &Authority,
+    early: &mut EarlyBytes,
+) -> Result<TcpStream, Outcome> {
+    let on_loopback = is_on_loopback(proxy, client);
+    let allowed = |address: IpAddr, port: u16| proxy.policy.allows(on_loopback, address, port);
+    let deadline = proxy.rt.now() + proxy.connect_timeout;
+    let dial = proxy.dialler.dial(authority, &allowed, deadline);
+    dial_while_listening(client, early, dial).await
 }
 
 /// Receive buffers of early bytes after which the client is not listened to until the dial is over.
@@ -138,14 +149,14 @@ impl EarlyBytes {
     fn push(&mut self, client: &TcpStream, bytes: &[u8]) {
         self.data
             .push_back(SendData::Bytes(Box::new(Bytes::copy_from_slice(bytes))));
-        if self.data.len() == EARLY_BUFFERS_MAX {
+        if self.data.len() >= EARLY_BUFFERS_MAX {
             client.pause_incoming();
         }
     }
 }
 
 /// The client's address is asked for only where it matters.
-fn is_on_loopback(proxy: &Proxy, client: &TcpStream) -> bool {
+pub(super) fn is_on_loopback(proxy: &Proxy, client: &TcpStream) -> bool {
     proxy.policy.only_loopback_clients()
         || client
             .peer_address()

@@ -50,6 +50,12 @@ counters! {
     handed_off,
     /// Connections taken from a more loaded worker.
     taken_over,
+    /// Requests forwarded.
+    requests,
+    /// Requests forwarded over a connection that had served one before.
+    reused,
+    /// Requests sent a second time, because the connection had died.
+    retries,
     /// Tunnels established.
     tunnels,
     /// Requests answered with an error by this proxy.

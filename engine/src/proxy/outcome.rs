@@ -9,7 +9,11 @@ use tracing::{Level, debug, enabled};
 use super::Proxy;
 use crate::net::resolver::ResolveError;
 use crate::net::{DialError, TcpStream};
-use crate::proto::http1::{HeadError, ProxyError, Reply, Status};
+use crate::proto::http1::{
+    ChunkError, HTTPS_WANTS_CONNECT, HeadError, ORIGIN_FORM_HELP, ProxyError, RESPONSE_INCOMPLETE,
+    RESPONSE_TIMEOUT, Reply, SCHEME_UNKNOWN, Status, UPGRADE_FAILED,
+};
+use crate::proto::ws::HandshakeError;
 
 /// Whose doing it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum Phase {
     Head,
     /// Resolving and connecting.
     Dial,
+    /// Passing a request on, or its answer back.
+    Exchange,
     /// Relaying.
     Relay,
 }
@@ -50,6 +56,26 @@ pub enum Cause {
     HeadTimeout,
     /// Not a request that this proxy serves.
     Head(HeadError),
+    /// Origin-form: the request is meant for a server, not for a proxy.
+    OriginForm,
+    /// A target of the `https` scheme in a request that is not CONNECT.
+    HttpsTarget,
+    /// A target of another scheme.
+    OtherScheme,
+    /// The client's part of a WebSocket handshake is malformed.
+    Handshake(HandshakeError),
+    /// The origin answered 101 without having been asked, or with the wrong proof.
+    SwitchRefused,
+    /// The body of the request is malformed.
+    Body(ChunkError),
+    /// The head of the answer is malformed.
+    Response(HeadError),
+    /// The body of the answer is malformed.
+    ResponseBody(ChunkError),
+    /// The origin ended the connection before the answer was whole.
+    ResponseMissing,
+    /// The origin did not answer in time.
+    ResponseTimeout,
     /// No connection to the target.
     Dial(DialError),
     /// No byte for too long.
@@ -104,6 +130,25 @@ impl Outcome {
                 "This proxy has as many connections as it may. Try again later.",
             ),
             Cause::Exhausted => exhausted(),
+            Cause::OriginForm => ORIGIN_FORM_HELP,
+            Cause::HttpsTarget => HTTPS_WANTS_CONNECT,
+            Cause::OtherScheme => SCHEME_UNKNOWN,
+            Cause::Handshake(error) => bad_request(error.text()),
+            Cause::Body(error) => bad_request(error.text()),
+            Cause::SwitchRefused => UPGRADE_FAILED,
+            Cause::Response(error) => Reply::bad_response(error),
+            Cause::ResponseBody(_) => reply(
+                Status::BadGateway,
+                ProxyError::HttpResponseTransferCoding,
+                "The server's answer has a malformed body.",
+            ),
+            Cause::ResponseMissing => RESPONSE_INCOMPLETE,
+            Cause::ResponseTimeout => RESPONSE_TIMEOUT,
+            Cause::IdleTimeout if self.phase == Phase::Exchange => reply(
+                Status::RequestTimeout,
+                ProxyError::HttpRequestError,
+                "The rest of the request took too long.",
+            ),
             _ => return None,
         })
     }
@@ -116,6 +161,10 @@ fn reply(status: Status, error: ProxyError, text: &'static str) -> Reply {
         details: "",
         text,
     }
+}
+
+fn bad_request(text: &'static str) -> Reply {
+    reply(Status::BadRequest, ProxyError::HttpRequestError, text)
 }
 
 fn exhausted() -> Reply {
@@ -181,6 +230,7 @@ impl fmt::Display for Phase {
             Self::Accept => "accept",
             Self::Head => "head",
             Self::Dial => "dial",
+            Self::Exchange => "exchange",
             Self::Relay => "relay",
         })
     }
@@ -195,6 +245,16 @@ impl fmt::Display for Cause {
             Self::Lost(errno) => write!(f, "lost ({})", std::io::Error::from_raw_os_error(*errno)),
             Self::HeadTimeout => f.write_str("head timeout"),
             Self::Head(error) => write!(f, "bad request ({error})"),
+            Self::OriginForm => f.write_str("bad request (meant for a server)"),
+            Self::HttpsTarget => f.write_str("bad request (https without CONNECT)"),
+            Self::OtherScheme => f.write_str("bad request (unknown scheme)"),
+            Self::Handshake(error) => write!(f, "bad handshake ({error})"),
+            Self::SwitchRefused => f.write_str("bad answer (wrong upgrade)"),
+            Self::Body(error) => write!(f, "bad body ({error})"),
+            Self::Response(error) => write!(f, "bad answer ({error})"),
+            Self::ResponseBody(error) => write!(f, "bad answer body ({error})"),
+            Self::ResponseMissing => f.write_str("no whole answer"),
+            Self::ResponseTimeout => f.write_str("answer timeout"),
             Self::Dial(error) => write!(f, "not connected ({error})"),
             Self::IdleTimeout => f.write_str("idle timeout"),
             Self::HalfCloseTimeout => f.write_str("half-close timeout"),

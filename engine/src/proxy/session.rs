@@ -1,38 +1,40 @@
-//! A client connection from its first byte: the head is read and judged, the request served.
+//! A client connection from its first byte: the head is read and judged, the request handed to the mode that serves it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 
-use bytes::Bytes;
 use tracing::trace;
 
-use super::connect;
+use super::head::{HeadEnd, HeadReader, WholeHead};
 use super::outcome::{Cause, Outcome, Phase, Side, Story};
-use super::{Proxy, SharedProxy};
+use super::{Proxy, SharedProxy, connect, forward};
 use crate::net::{StreamGone, TcpStream};
-use crate::proto::http1::{HeadError, HeadScan, RequestHead, Scan};
-use crate::ring::{Lease, SendData};
+use crate::proto::http1::{HeadError, HeadScan, ReplyBody, RequestHead};
 use crate::rt::GatePass;
 
 /// Serves one accepted connection. When it asks for a tunnel, the tunnel goes on as a task of its own.
-pub async fn session(proxy: SharedProxy, socket: OwnedFd, mut pass: GatePass) {
+pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
     let mut client = TcpStream::new(&proxy.rt, socket);
-    let mut story = Story::begin(&proxy, &client);
-    let outcome = match read_request(&proxy, &mut client).await {
-        Ok(request) => match connect::serve(&proxy, client, request, story, pass).await {
-            Ok(()) => return,
-            Err(refusal) => {
-                client = refusal.client;
-                story = refusal.story;
-                pass = refusal.pass;
-                refusal.outcome
-            }
-        },
-        Err(outcome) => outcome,
+    let story = Story::begin(&proxy, &client);
+    let served = match read_request(&proxy, &mut client).await {
+        Ok(request) if request.head.is_connect(request.whole.head()) => {
+            connect::serve(&proxy, client, request, VecDeque::new(), story, pass).await
+        }
+        // On the heap: most connections are tunnels, whose session is small and soon over.
+        Ok(request) => Box::pin(forward::serve(&proxy, client, request, story, pass)).await,
+        Err(outcome) => Err(Refusal {
+            client,
+            story,
+            outcome,
+            pass,
+            body: ReplyBody::Text,
+            answered: false,
+        }),
     };
-    answer(&proxy, client, &outcome).await;
-    story.end(&proxy, &outcome, 0, 0);
-    drop(pass);
+    if let Err(refusal) = served {
+        refusal.tell(&proxy).await;
+    }
 }
 
 /// Refuses a connection that there is no room for.
@@ -44,90 +46,61 @@ pub async fn refuse(proxy: SharedProxy, socket: OwnedFd, cause: Cause) {
         phase: Phase::Accept,
         cause,
     };
-    answer(&proxy, client, &outcome).await;
+    answer(&proxy, client, &outcome, ReplyBody::Text).await;
     story.end(&proxy, &outcome, 0, 0);
 }
 
-/// A whole request head, and what came behind it.
+/// A request, its head parsed.
 pub(super) struct Request {
     pub(super) head: RequestHead,
-    pub(super) bytes: HeadBytes,
-    pub(super) early: VecDeque<SendData>,
+    pub(super) whole: WholeHead,
 }
 
-/// Where the bytes of a head are: in the receive buffer it came in, or put together from several.
-pub(super) enum HeadBytes {
-    Lease(Lease),
-    Joined(Bytes),
+/// A request that came to nothing: the connection, so that the client can be told.
+pub(super) struct Refusal {
+    pub(super) client: TcpStream,
+    pub(super) story: Story,
+    pub(super) outcome: Outcome,
+    /// It counts as a connection until it has been told.
+    pub(super) pass: GatePass,
+    /// How the client reads the answer.
+    pub(super) body: ReplyBody,
+    /// An answer has begun, and is cut off.
+    pub(super) answered: bool,
 }
 
-impl HeadBytes {
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Lease(lease) => lease,
-            Self::Joined(bytes) => bytes,
+impl Refusal {
+    async fn tell(mut self, proxy: &Proxy) {
+        if self.answered {
+            self.client.reset_on_close();
+            self.client.close().await;
+        } else {
+            answer(proxy, self.client, &self.outcome, self.body).await;
         }
+        self.story.end(proxy, &self.outcome, 0, 0);
+        drop(self.pass);
     }
 }
 
 async fn read_request(proxy: &Proxy, client: &mut TcpStream) -> Result<Request, Outcome> {
     let deadline = proxy.rt.now() + proxy.head_timeout;
-    match proxy.rt.timeout_at(deadline, read_head(client)).await {
-        Ok(request) => request,
-        Err(_) => Err(Outcome {
-            side: Side::Client,
-            phase: Phase::Head,
-            cause: Cause::HeadTimeout,
-        }),
-    }
-}
-
-/// Reads up to the end of the head. The common case is one receive, whose buffer is then used as it is; a head in pieces
-/// is put together outside the arena, so that a slow client holds none of its buffers.
-async fn read_head(client: &mut TcpStream) -> Result<Request, Outcome> {
-    let mut scan = HeadScan::default();
-    let first = receive(client).await?;
-    if let Scan::Complete(head_bytes) = scan.advance(&first).map_err(bad_head)? {
-        return whole_head(HeadBytes::Lease(first), head_bytes);
-    }
-    let mut joined = Vec::from(&*first);
-    drop(first);
-    loop {
-        let next = receive(client).await?;
-        joined.extend_from_slice(&next);
-        drop(next);
-        if let Scan::Complete(head_bytes) = scan.advance(&joined).map_err(bad_head)? {
-            return whole_head(HeadBytes::Joined(joined.into()), head_bytes);
+    let mut reader = HeadReader::new(HeadScan::request());
+    let read = poll_fn(|_| reader.poll(client));
+    let cause = match proxy.rt.timeout_at(deadline, read).await {
+        Ok(Ok(whole)) => {
+            let head = RequestHead::parse(whole.head()).map_err(bad_head)?;
+            return Ok(Request { head, whole });
         }
-    }
-}
-
-async fn receive(client: &mut TcpStream) -> Result<Lease, Outcome> {
-    let cause = match client.recv().await {
-        Ok(Some(lease)) => return Ok(lease),
-        Ok(None) => Cause::Closed,
-        Err(StreamGone(errno)) => Cause::of_errno(errno),
+        Ok(Err(HeadEnd::Closed)) => Cause::Closed,
+        Ok(Err(HeadEnd::Lost(errno))) => Cause::of_errno(errno),
+        Ok(Err(HeadEnd::Malformed(error))) => Cause::Head(error),
+        Err(_) => Cause::HeadTimeout,
     };
     Err(Outcome {
         side: Side::Client,
         phase: Phase::Head,
         cause,
     })
-}
-
-fn whole_head(bytes: HeadBytes, head_bytes: usize) -> Result<Request, Outcome> {
-    let head = bytes.as_slice().get(..head_bytes).ok_or(HeadError::HeadEnd);
-    let head = head.and_then(RequestHead::parse).map_err(bad_head)?;
-    // Out of the arena: the dial that follows may take long, and must not hold a receive buffer.
-    let behind = bytes
-        .as_slice()
-        .get(head_bytes..)
-        .filter(|behind| !behind.is_empty());
-    let early = behind
-        .map(|behind| SendData::Bytes(Box::new(Bytes::copy_from_slice(behind))))
-        .into_iter()
-        .collect();
-    Ok(Request { head, bytes, early })
 }
 
 pub(super) fn bad_head(error: HeadError) -> Outcome {
@@ -145,15 +118,31 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// Sends the answer, if one is due, and closes in stages.
-async fn answer(proxy: &Proxy, mut client: TcpStream, outcome: &Outcome) {
+async fn answer(proxy: &Proxy, mut client: TcpStream, outcome: &Outcome, body: ReplyBody) {
     let Some(reply) = outcome.reply() else {
         client.close().await;
         return;
     };
     proxy.counters.refused.add(1);
     let deadline = proxy.rt.now() + LINGER;
-    let told = proxy.rt.timeout_at(deadline, async {
-        client.send_all(reply.encode()).await?;
+    let told = proxy
+        .rt
+        .timeout_at(deadline, client.send_all(reply.encode(body)))
+        .await;
+    match told {
+        Ok(Ok(())) => close_in_stages(proxy, client).await,
+        Ok(Err(StreamGone(errno))) => {
+            trace!(errno, "the client was gone before the answer");
+            client.close().await;
+        }
+        Err(_) => client.close().await,
+    }
+}
+
+/// Sends FIN, and gives the client time to read what was sent before and to close.
+pub(super) async fn close_in_stages(proxy: &Proxy, mut client: TcpStream) {
+    let deadline = proxy.rt.now() + LINGER;
+    let lingering = proxy.rt.timeout_at(deadline, async {
         client.shutdown_write()?;
         let mut dropped = 0;
         while let Some(lease) = client.recv().await? {
@@ -164,8 +153,8 @@ async fn answer(proxy: &Proxy, mut client: TcpStream, outcome: &Outcome) {
         }
         Ok::<(), StreamGone>(())
     });
-    if let Ok(Err(StreamGone(errno))) = told.await {
-        trace!(errno, "the client was gone before the answer");
+    if let Ok(Err(StreamGone(errno))) = lingering.await {
+        trace!(errno, "the client was gone before it closed");
     }
     client.close().await;
 }

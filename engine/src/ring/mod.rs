@@ -18,7 +18,7 @@ mod slab;
 pub mod sys;
 mod uring;
 
-pub use buf::{Arena, Lease};
+pub use buf::{Arena, Lease, Scratch, ScratchPool};
 pub use feature::{Capabilities, Feature, UnknownFeature};
 pub use key::Key;
 pub use op::{

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use io_uring::cqueue;
 
-use super::buf::{Arena, Lease};
+use super::buf::{Arena, Lease, Scratch};
 use super::key::{INDEX_MAX, Key};
 use super::op::{Kind, RecvEnd, SendData};
 use super::sys::SocketAddress;
@@ -30,6 +30,7 @@ pub(super) enum Payload {
     Socket(OwnedFd),
     Lease(Lease, Option<Rc<Cell<u32>>>),
     Bytes(Box<Bytes>),
+    Scratch(Scratch),
     Accepted(VecDeque<OwnedFd>),
 }
 
@@ -334,6 +335,7 @@ impl OpSlab {
         let data = match self.slots.remove(key.index as usize).payload {
             Payload::Lease(lease, _) => SendData::Lease(lease),
             Payload::Bytes(bytes) => SendData::Bytes(bytes),
+            Payload::Scratch(scratch) => SendData::Scratch(scratch),
             _ => unreachable!("a send keeps its bytes"),
         };
         Some(SendOutcome { result, data })

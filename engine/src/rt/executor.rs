@@ -136,6 +136,15 @@ impl Rt {
         }
     }
 
+    /// Puts every task on the ready list: something that none of them waits for by name has changed.
+    pub fn wake_all(&self) {
+        for (id, task) in self.0.tasks.borrow_mut().iter_mut() {
+            if !std::mem::replace(&mut task.queued, true) {
+                self.0.ready.borrow_mut().push_back(id as TaskId);
+            }
+        }
+    }
+
     /// Lets the other tasks and the ring have a turn.
     pub async fn next_turn(&self) {
         let mut passed = false;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::limits;
+pub use crate::proxy::ForwardedField;
 
 /// Everything that [`super::Server::start`] needs to know.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub busy_poll: BusyPoll,
     /// The name server to ask instead of those of `/etc/resolv.conf`.
     pub resolver: Option<SocketAddr>,
+    /// What origins are told about the client's address.
+    pub forwarded: ForwardedField,
     /// Listening beyond loopback without any access rule is intended.
     pub open_proxy: bool,
     /// Kernel features to treat as missing, so that fallbacks and refusals can be seen on any kernel.
@@ -48,6 +51,10 @@ pub struct Timeouts {
     pub idle: Duration,
     /// A tunnel with one direction closed and no byte in the other.
     pub half_close: Duration,
+    /// From an answer to the next request of the same client.
+    pub keep_alive: Duration,
+    /// A WebSocket without a byte in either direction.
+    pub websocket_idle: Duration,
     /// From the start of a drain to the end of the tunnels that still run.
     pub drain: Duration,
 }
@@ -103,6 +110,7 @@ impl Default for Config {
             ring_entries: limits::RING_ENTRIES_DEFAULT,
             busy_poll: BusyPoll::Off,
             resolver: None,
+            forwarded: ForwardedField::Off,
             open_proxy: false,
             force_off: Vec::new(),
             relay: RelayTuning::default(),
@@ -117,6 +125,8 @@ impl Default for Timeouts {
             head: limits::HEAD_TIMEOUT_DEFAULT,
             idle: limits::IDLE_TIMEOUT_DEFAULT,
             half_close: limits::HALF_CLOSE_TIMEOUT_DEFAULT,
+            keep_alive: limits::KEEP_ALIVE_TIMEOUT_DEFAULT,
+            websocket_idle: limits::WEBSOCKET_IDLE_TIMEOUT_DEFAULT,
             drain: limits::DRAIN_TIMEOUT_DEFAULT,
         }
     }

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-pub use config::{BusyPoll, Config, RelayTuning, Timeouts, ZeroCopy};
+pub use config::{BusyPoll, Config, ForwardedField, RelayTuning, Timeouts, ZeroCopy};
 pub use placement::allowed_cores;
 pub use snapshot::WorkerSnapshot;
 pub use start::StartError;

@@ -21,7 +21,8 @@ use crate::limits;
 use crate::net::resolver::{Resolver, ResolverSetup};
 use crate::net::{Accepted, Dialler, Listener};
 use crate::proxy::{
-    Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, ZeroCopyRoutes, ZeroCopySends,
+    Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, UpstreamPool, ZeroCopyRoutes,
+    ZeroCopySends,
 };
 use crate::proxy::{refuse, session};
 use crate::ring::{Capabilities, Feature, Message, Op, Ring, RingConfig, sys};
@@ -136,6 +137,9 @@ fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
         head_timeout: config.timeouts.head,
         idle_timeout: config.timeouts.idle,
         half_close_timeout: config.timeouts.half_close,
+        keep_alive_timeout: config.timeouts.keep_alive,
+        websocket_idle_timeout: config.timeouts.websocket_idle,
+        forwarded: config.forwarded,
         splice: splices.then_some(SpliceTuning {
             promote_full_buffers: config.relay.promote_full_buffers,
             demote_bytes: config.relay.demote_bytes,
@@ -143,6 +147,9 @@ fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
         }),
         zero_copy: ZeroCopyRoutes::new(sends),
         pipes: PipePool::default(),
+        upstreams: UpstreamPool::default(),
+        scratch: Default::default(),
+        draining: Cell::new(false),
         counters: Arc::new(Counters::default()),
     }
 }
@@ -249,6 +256,10 @@ async fn obey(
                     "worker drains"
                 );
                 worker.draining.notify_all();
+                worker.proxy.draining.set(true);
+                worker.proxy.upstreams.clear();
+                // Those who wait for another request of their client learn that they need not.
+                rt.wake_all();
                 cut_off_at = Some(rt.now() + drain_timeout);
             }
             Some(Command::Serve(_) | Command::Drain) => {}

@@ -52,6 +52,8 @@ const OF_RING: &[(&str, &[&str])] = &[
         &[
             // What streams deal in.
             "ring::Lease",
+            "ring::Scratch",
+            "ring::ScratchPool",
             "ring::SendData",
             "ring::Interest",
             // Direct calls that no operation stands for.
@@ -59,6 +61,7 @@ const OF_RING: &[(&str, &[&str])] = &[
             "ring::sys::Spliced",
             "ring::sys::memory_lock",
             "ring::sys::is_of_this_host",
+            "ring::sys::is_quiet",
         ],
     ),
     (

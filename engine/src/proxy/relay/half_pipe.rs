@@ -1,5 +1,7 @@
-//! One direction of a relay. It copies through receive buffers while messages are small, and splices once they have
+//! One direction of a relay, or of one message: a body ends where its framing says. It copies through receive buffers while messages are small, and splices once they have
 //! proved bulky; both changes keep every byte in its place. See `kernel-notes/splice.md`.
+
+mod message;
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -9,8 +11,10 @@ use bytes::Bytes;
 
 use super::super::zero_copy::Route;
 use super::super::{SharedProxy, SpliceTuning};
+use super::body::Body;
 use crate::limits;
 use crate::net::{Incoming, TcpStream};
+use crate::proto::http1::ChunkError;
 use crate::ring::sys::{Pipe, Spliced};
 use crate::ring::{Interest, Lease, SendData};
 use crate::rt::Operation;
@@ -28,14 +32,22 @@ enum Mode {
 
 /// Which end failed, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::proxy) enum Failure {
     Source(i32),
     Sink(i32),
+    /// The source has sent FIN before the end of the body.
+    Truncated,
+    /// The source's body is malformed.
+    Body(ChunkError),
 }
 
 /// One direction.
-pub(super) struct HalfPipe {
+pub(in crate::proxy) struct HalfPipe {
     mode: Mode,
+    /// Where the direction ends.
+    body: Body,
+    /// Received behind the end of the body.
+    rest: VecDeque<SendData>,
     /// To be sent before anything received: early bytes, the rest of a partial send, what was moved out of the arena.
     backlog: VecDeque<SendData>,
     pipe: Option<Pipe>,
@@ -45,7 +57,7 @@ pub(super) struct HalfPipe {
     blocked: bool,
     full_buffers: u32,
     small_splices: u32,
-    /// The source has sent FIN, and nothing of it is left with the kernel.
+    /// The source has sent FIN, or the last byte of the body, and nothing of it is left with the kernel.
     source_ended: bool,
     /// The source has ended, and its last byte is sent.
     done: bool,
@@ -54,7 +66,7 @@ pub(super) struct HalfPipe {
     /// Bytes still to be sent that are this proxy's own, not the source's.
     own: u32,
     /// Bytes of the source that were sent.
-    pub(super) moved: u64,
+    pub(in crate::proxy) moved: u64,
 }
 
 impl HalfPipe {
@@ -62,6 +74,8 @@ impl HalfPipe {
     pub(super) fn new(backlog: VecDeque<SendData>, source_ended: bool) -> Self {
         Self {
             mode: Mode::Copy,
+            body: Body::Stream,
+            rest: VecDeque::new(),
             backlog,
             pipe: None,
             wait: None,
@@ -86,12 +100,12 @@ impl HalfPipe {
     }
 
     /// The source has ended, and its last byte is sent: FIN is due.
-    pub(super) fn done(&self) -> bool {
+    pub(in crate::proxy) fn done(&self) -> bool {
         self.done
     }
 
     /// The sink has no room, so the source is not read.
-    pub(super) fn blocked(&self) -> bool {
+    pub(in crate::proxy) fn blocked(&self) -> bool {
         self.blocked
     }
 
@@ -102,7 +116,7 @@ impl HalfPipe {
     }
 
     /// Goes as far as it can without waiting.
-    pub(super) fn step(
+    pub(in crate::proxy) fn step(
         &mut self,
         proxy: &SharedProxy,
         source: &mut TcpStream,
@@ -162,7 +176,7 @@ impl HalfPipe {
     }
 
     /// Stops waiting, so that the streams can be joined, and gives the pipe back.
-    pub(super) fn stop(&mut self, proxy: &SharedProxy) {
+    pub(in crate::proxy) fn stop(&mut self, proxy: &SharedProxy) {
         self.wait = None;
         self.backlog.clear();
         if let Some(pipe) = self.pipe.take() {
@@ -213,11 +227,15 @@ impl HalfPipe {
         match incoming {
             Poll::Ready(Incoming::Bytes(lease)) => {
                 self.judge(proxy, &lease, source);
-                self.send(proxy, SendData::Lease(lease), sink);
+                let passed = self.admit(SendData::Lease(lease)).map_err(Failure::Body)?;
+                let Some(data) = passed else {
+                    return Ok(Poll::Ready(()));
+                };
+                self.send(proxy, data, sink);
                 Ok(Poll::Pending)
             }
             Poll::Ready(Incoming::Fin) => {
-                self.source_ended = true;
+                self.end_of_source()?;
                 Ok(Poll::Ready(()))
             }
             Poll::Ready(Incoming::Failed(errno)) => Err(Failure::Source(errno)),
@@ -241,16 +259,33 @@ impl HalfPipe {
         let Some(tuning) = proxy.splice else { return };
         let enough = tuning.promote_full_buffers.max(1);
         let proved = self.full_buffers > 0 && self.full_buffers.is_multiple_of(enough);
-        if self.mode != Mode::Copy || !proved {
+        // What is left of a body must be worth it, beside the buffers that are on their way already.
+        let long = self.body.spliceable() >= u64::from(lease.bytes()) * 4;
+        if self.mode != Mode::Copy || !proved || !long {
             return;
         }
         if proxy.has_pipe() {
-            self.mode = Mode::Promoting;
-            self.full_buffers = 0;
-            proxy.counters.promotions.add(1);
-            source.pause_incoming();
+            self.promote(proxy, source);
         } else if self.full_buffers == enough {
             proxy.counters.pipes_missing.add(1);
+        }
+    }
+
+    fn promote(&mut self, proxy: &SharedProxy, source: &TcpStream) {
+        self.mode = Mode::Promoting;
+        self.full_buffers = 0;
+        proxy.counters.promotions.add(1);
+        source.pause_incoming();
+    }
+
+    /// FIN: the end of a stream, but not of a body that says where it ends.
+    fn end_of_source(&mut self) -> Result<(), Failure> {
+        match self.body {
+            Body::Stream => {
+                self.source_ended = true;
+                Ok(())
+            }
+            _ => Err(Failure::Truncated),
         }
     }
 
@@ -290,6 +325,7 @@ impl HalfPipe {
             return Ok(Poll::Ready(()));
         }
         if self.source_ended {
+            self.return_pipe(proxy);
             self.done = true;
             return Ok(Poll::Ready(()));
         }
@@ -312,10 +348,13 @@ impl HalfPipe {
             self.demote(proxy);
             return Ok(());
         };
-        let filled = pipe.fill(source.as_fd(), limits::SPLICE_BYTES);
+        let left = u32::try_from(self.body.spliceable()).unwrap_or(u32::MAX);
+        let filled = pipe.fill(source.as_fd(), limits::SPLICE_BYTES.min(left));
         let tuning = proxy.splice;
         match filled.map_err(|error| Failure::Source(errno_of(&error)))? {
             Spliced::Moved(bytes) => {
+                self.body.spliced(bytes);
+                self.source_ended = self.body.ended();
                 let small = tuning.is_none_or(|tuning| bytes < tuning.demote_bytes);
                 self.small_splices = if small { self.small_splices + 1 } else { 0 };
             }
@@ -325,7 +364,7 @@ impl HalfPipe {
                 if let Some(errno) = source.send_failure() {
                     return Err(Failure::Source(errno));
                 }
-                self.source_ended = true;
+                self.end_of_source()?;
             }
             Spliced::Blocked => {
                 self.return_pipe(proxy);
@@ -381,11 +420,11 @@ impl HalfPipe {
         while let Poll::Ready(incoming) = source.poll_received() {
             match incoming {
                 Incoming::Bytes(lease) => {
-                    let copied = Bytes::copy_from_slice(&lease);
-                    self.backlog.push_back(SendData::Bytes(Box::new(copied)));
+                    let passed = self.admit(SendData::Lease(lease)).map_err(Failure::Body)?;
+                    self.backlog.extend(passed.map(SendData::out_of_arena));
                     spilled = true;
                 }
-                Incoming::Fin => self.source_ended = true,
+                Incoming::Fin => self.end_of_source()?,
                 Incoming::Failed(errno) => return Err(Failure::Source(errno)),
             }
         }

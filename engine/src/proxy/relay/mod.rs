@@ -4,6 +4,7 @@
 //! How a tunnel closes is a table in `kernel-notes/half-close.md`: FIN passes in its direction after the last byte, and
 //! the other direction lives on; RST, or any other failure, ends both with RST.
 
+mod body;
 mod half_pipe;
 
 use std::collections::VecDeque;
@@ -17,7 +18,9 @@ use super::outcome::{Cause, Outcome, Phase, Side, Story};
 use crate::net::{StreamGone, TcpStream};
 use crate::ring::{Interest, SendData};
 use crate::rt::{GatePass, Operation, TimerKey};
-use half_pipe::{Failure, HalfPipe};
+
+pub(super) use body::Body;
+pub(super) use half_pipe::{Failure, HalfPipe};
 
 /// Which direction is which: up from the client, whose stream is the first.
 const UP: usize = 0;
@@ -37,6 +40,7 @@ pub(super) struct Relay {
     timer: Option<(Instant, TimerKey)>,
     moved: u64,
     last_byte: Instant,
+    idle_timeout: Duration,
     half_closed: bool,
     /// Set when the tunnel is over; what remains is to join the streams.
     outcome: Option<Outcome>,
@@ -54,6 +58,10 @@ pub(super) struct Tunnel {
     pub(super) client_ended: bool,
     /// To the client, before what the upstream sends.
     pub(super) answer: SendData,
+    /// To the client, behind the answer.
+    pub(super) early_down: Option<SendData>,
+    /// How long it may be silent.
+    pub(super) idle_timeout: Duration,
     pub(super) story: Story,
     pub(super) pass: GatePass,
 }
@@ -62,16 +70,18 @@ impl Relay {
     pub(super) fn new(proxy: SharedProxy, tunnel: Tunnel) -> Self {
         let now = proxy.rt.now();
         proxy.counters.tunnels.add(1);
+        let mut down = HalfPipe::answering(tunnel.answer);
+        if let Some(early) = tunnel.early_down {
+            down.push(early);
+        }
         Self {
             streams: [tunnel.client, tunnel.upstream],
-            halves: [
-                HalfPipe::new(tunnel.early_up, tunnel.client_ended),
-                HalfPipe::answering(tunnel.answer),
-            ],
+            halves: [HalfPipe::new(tunnel.early_up, tunnel.client_ended), down],
             watches: [None, None],
             timer: None,
             moved: 0,
             last_byte: now,
+            idle_timeout: tunnel.idle_timeout,
             half_closed: false,
             outcome: None,
             story: tunnel.story,
@@ -135,16 +145,21 @@ impl Relay {
                 .map_err(|StreamGone(errno)| Failure::Sink(errno));
         }
         stepped.map_err(|failure| {
-            let (side, errno) = match (failure, direction) {
-                (Failure::Source(errno), UP) | (Failure::Sink(errno), DOWN) => {
-                    (Side::Client, errno)
-                }
-                (Failure::Source(errno), _) | (Failure::Sink(errno), _) => (Side::Upstream, errno),
+            let (of_source, cause) = match failure {
+                Failure::Source(errno) => (true, Cause::of_errno(errno)),
+                Failure::Sink(errno) => (false, Cause::of_errno(errno)),
+                // Only bodies that say where they end end too early, and a tunnel's do not.
+                Failure::Truncated => (true, Cause::Closed),
+                Failure::Body(error) => (true, Cause::Body(error)),
             };
             Outcome {
-                side,
+                side: if of_source == (direction == UP) {
+                    Side::Client
+                } else {
+                    Side::Upstream
+                },
                 phase: Phase::Relay,
-                cause: Cause::of_errno(errno),
+                cause,
             }
         })
     }
@@ -181,7 +196,7 @@ impl Relay {
         let (allowance, cause) = if self.half_closed {
             (self.proxy.half_close_timeout, Cause::HalfCloseTimeout)
         } else {
-            (self.proxy.idle_timeout, Cause::IdleTimeout)
+            (self.idle_timeout, Cause::IdleTimeout)
         };
         let deadline = self.last_byte + allowance;
         if let Some((at, _)) = self.timer {
@@ -247,6 +262,8 @@ impl Relay {
                 // A receive that found no buffer all that time may have bytes to give that nobody knows of.
                 self.halves.iter().any(HalfPipe::holds_bytes)
                     || self.streams.iter().any(TcpStream::starved)
+                    // What came in this very moment is on its way already.
+                    || self.streams.iter().any(TcpStream::sending)
             }
             _ => {
                 counters.resets.add(1);

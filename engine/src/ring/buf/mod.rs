@@ -2,7 +2,9 @@
 
 mod arena;
 mod lease;
+mod scratch;
 
 pub use arena::Arena;
 pub(super) use arena::{ARENA_BUFFER_INDEX, BUFFER_GROUP};
 pub use lease::Lease;
+pub use scratch::{Scratch, ScratchPool};

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 
-use crate::ring::buf::{ARENA_BUFFER_INDEX, Lease};
+use crate::ring::buf::{ARENA_BUFFER_INDEX, Lease, Scratch};
 use crate::ring::slab::Payload;
 
 /// Sends what it can at once; the result is the number of bytes, which may be fewer than asked, or EAGAIN.
@@ -32,6 +32,8 @@ pub enum SendData {
     Lease(Lease),
     /// Other bytes.
     Bytes(Box<Bytes>),
+    /// Bytes that this program made, in a buffer that is used again.
+    Scratch(Scratch),
 }
 
 /// IORING_SEND_ZC_REPORT_USAGE (6.2): the notification says whether the kernel copied after all.
@@ -44,6 +46,7 @@ impl SendData {
         match self {
             Self::Lease(lease) => lease,
             Self::Bytes(bytes) => bytes,
+            Self::Scratch(scratch) => scratch,
         }
     }
 
@@ -55,6 +58,42 @@ impl SendData {
                 let bytes = rest.len().min(bytes as usize);
                 bytes::Buf::advance(&mut **rest, bytes);
             }
+            Self::Scratch(scratch) => scratch.advance(bytes),
+        }
+    }
+
+    /// The first `bytes` bytes, and what lies behind them.
+    #[must_use]
+    pub fn split(self, bytes: usize) -> (Self, Option<Self>) {
+        if bytes >= self.as_slice().len() {
+            return (self, None);
+        }
+        match self {
+            Self::Lease(lease) => {
+                let at = u32::try_from(bytes).unwrap_or(u32::MAX);
+                let mut rest = lease.clone();
+                rest.advance(at);
+                (Self::Lease(lease.slice(0..at)), Some(Self::Lease(rest)))
+            }
+            Self::Bytes(mut first) => {
+                let rest = first.split_off(bytes);
+                (Self::Bytes(first), Some(Self::Bytes(Box::new(rest))))
+            }
+            Self::Scratch(mut first) => {
+                let behind = first.get(bytes..).unwrap_or_default();
+                let rest = Bytes::copy_from_slice(behind);
+                first.truncate(bytes);
+                (Self::Scratch(first), Some(Self::Bytes(Box::new(rest))))
+            }
+        }
+    }
+
+    /// The same bytes outside the arena: what may wait for long must not hold a receive buffer.
+    #[must_use]
+    pub fn out_of_arena(self) -> Self {
+        match self {
+            Self::Lease(lease) => Self::Bytes(Box::new(Bytes::copy_from_slice(&lease))),
+            other => other,
         }
     }
 }
@@ -81,6 +120,7 @@ impl Send {
         let payload = match self.data {
             SendData::Lease(lease) => Payload::Lease(lease, self.zero_copy),
             SendData::Bytes(bytes) => Payload::Bytes(bytes),
+            SendData::Scratch(scratch) => Payload::Scratch(scratch),
         };
         (entry, payload)
     }

@@ -266,6 +266,22 @@ pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     check(unsafe { libc::shutdown(socket.as_raw_fd(), how) }).map(drop)
 }
 
+/// Whether a connected socket is alive and has nothing to say: no bytes, no FIN, no error.
+#[must_use]
+pub fn is_quiet(socket: BorrowedFd<'_>) -> bool {
+    let mut byte = 0_u8;
+    // SAFETY: the kernel writes at most one byte to `byte`.
+    let peeked = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    peeked < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+}
+
 /// Makes the close of `socket` send RST and drop what is not sent yet (socket(7), SO_LINGER with zero).
 ///
 /// # Errors

@@ -1,0 +1,104 @@
+//! Reading a head from a stream, however it arrives. The common case is one receive, whose buffer is then used as it is;
+//! a head in pieces is put together outside the arena, so that a slow peer holds none of its buffers.
+
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+
+use crate::net::{Incoming, TcpStream};
+use crate::proto::http1::{HeadError, HeadScan, Scan};
+use crate::ring::SendData;
+
+/// A head on its way in.
+pub(super) struct HeadReader {
+    scan: HeadScan,
+    /// What has arrived, once it is known not to be whole.
+    pieces: Vec<u8>,
+}
+
+/// A whole head, and what came behind it.
+pub(super) struct WholeHead {
+    bytes: SendData,
+    head_bytes: usize,
+}
+
+/// Why no head came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadEnd {
+    /// FIN before its end.
+    Closed,
+    /// The connection failed with this errno.
+    Lost(i32),
+    /// It is none.
+    Malformed(HeadError),
+}
+
+impl HeadReader {
+    /// For the head that `scan` finds the end of.
+    pub(super) fn new(scan: HeadScan) -> Self {
+        Self {
+            scan,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Whether a part of the head has arrived.
+    pub(super) fn begun(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// Takes bytes that have been received already; the head, if they complete it.
+    pub(super) fn feed(&mut self, bytes: SendData) -> Result<Option<WholeHead>, HeadError> {
+        if self.pieces.is_empty()
+            && let Scan::Complete(head_bytes) = self.scan.advance(bytes.as_slice())?
+        {
+            return Ok(Some(WholeHead { bytes, head_bytes }));
+        }
+        if self.pieces.is_empty() {
+            self.pieces.extend_from_slice(bytes.as_slice());
+            return Ok(None);
+        }
+        self.pieces.extend_from_slice(bytes.as_slice());
+        let Scan::Complete(head_bytes) = self.scan.advance(&self.pieces)? else {
+            return Ok(None);
+        };
+        let bytes = Bytes::from(std::mem::take(&mut self.pieces));
+        Ok(Some(WholeHead {
+            bytes: SendData::Bytes(Box::new(bytes)),
+            head_bytes,
+        }))
+    }
+
+    /// Receives until the head is whole.
+    pub(super) fn poll(&mut self, stream: &mut TcpStream) -> Poll<Result<WholeHead, HeadEnd>> {
+        loop {
+            let fed = match ready!(stream.poll_incoming()) {
+                Incoming::Bytes(lease) => self.feed(SendData::Lease(lease)),
+                Incoming::Fin => return Poll::Ready(Err(HeadEnd::Closed)),
+                Incoming::Failed(errno) => return Poll::Ready(Err(HeadEnd::Lost(errno))),
+            };
+            match fed {
+                Ok(Some(whole)) => return Poll::Ready(Ok(whole)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(HeadEnd::Malformed(error))),
+            }
+        }
+    }
+}
+
+impl WholeHead {
+    /// The head.
+    pub(super) fn head(&self) -> &[u8] {
+        self.bytes
+            .as_slice()
+            .get(..self.head_bytes)
+            .unwrap_or_default()
+    }
+
+    /// What came behind it.
+    pub(super) fn into_behind(mut self) -> Option<SendData> {
+        self.bytes
+            .advance(u32::try_from(self.head_bytes).unwrap_or(u32::MAX));
+        (!self.bytes.as_slice().is_empty()).then_some(self.bytes)
+    }
+}

@@ -1,0 +1,89 @@
+//! A direction that carries one message after the other, each up to the end that its framing names. The tunnels' relay
+//! needs none of this; `forward` does.
+
+use super::super::body::Body;
+use super::{HalfPipe, Mode};
+use crate::limits;
+use crate::net::TcpStream;
+use crate::proto::http1::ChunkError;
+use crate::proxy::SharedProxy;
+use crate::ring::SendData;
+
+impl HalfPipe {
+    /// A direction that has nothing to move before [`Self::begin`].
+    pub(in crate::proxy) fn idle() -> Self {
+        Self {
+            done: true,
+            ..Self::new(std::collections::VecDeque::new(), true)
+        }
+    }
+
+    /// Starts on a message whose head is `head`; the one before is done. What was moved counts on.
+    pub(in crate::proxy) fn begin(&mut self, body: Body, head: SendData) {
+        debug_assert!(self.backlog.is_empty() && self.pipe.is_none() && self.wait.is_none());
+        self.source_ended = body.ended();
+        self.body = body;
+        self.mode = Mode::Copy;
+        self.blocked = false;
+        self.full_buffers = 0;
+        self.small_splices = 0;
+        self.route = None;
+        self.done = false;
+        self.backlog.push_back(head);
+    }
+
+    /// Takes bytes of the source that were received elsewhere; gives back what is to be sent of them.
+    pub(in crate::proxy) fn admit(
+        &mut self,
+        data: SendData,
+    ) -> Result<Option<SendData>, ChunkError> {
+        let taken = self.body.take(data)?;
+        self.rest.extend(taken.rest);
+        self.source_ended = self.body.ended();
+        Ok(taken.passed)
+    }
+
+    /// Sends `data` after what waits already.
+    pub(in crate::proxy) fn push(&mut self, data: SendData) {
+        self.backlog.push_back(data);
+    }
+
+    /// The same, in one send with what waits already, if there are at most `bytes_max` bytes.
+    pub(in crate::proxy) fn push_inline(&mut self, data: SendData, bytes_max: usize) {
+        match self.backlog.back_mut() {
+            Some(SendData::Scratch(scratch)) if data.as_slice().len() <= bytes_max => {
+                scratch.writer().extend_from_slice(data.as_slice());
+            }
+            _ => self.backlog.push_back(data),
+        }
+    }
+
+    /// Keeps what was received behind the end of the message for [`Self::take_rest`].
+    pub(in crate::proxy) fn keep_rest(&mut self, data: SendData) {
+        self.rest.push_back(data);
+    }
+
+    /// What was received behind the end of the message, in order.
+    pub(in crate::proxy) fn take_rest(&mut self) -> Option<SendData> {
+        self.rest.pop_front()
+    }
+
+    /// Whether the last byte of the body was received.
+    pub(in crate::proxy) fn body_ended(&self) -> bool {
+        self.source_ended
+    }
+
+    /// Splices from the start what is known to be long.
+    pub(in crate::proxy) fn expect_bulk(&mut self, proxy: &SharedProxy, source: &TcpStream) {
+        let long = matches!(self.body, Body::Length(left) if left >= limits::BODY_SPLICE_BYTES_MIN);
+        if long && proxy.splice.is_some() && proxy.has_pipe() {
+            self.promote(proxy, source);
+        }
+    }
+
+    /// Moves what waits to be sent out of the receive buffers.
+    pub(in crate::proxy) fn leave_arena(&mut self) {
+        let backlog = std::mem::take(&mut self.backlog);
+        self.backlog = backlog.into_iter().map(SendData::out_of_arena).collect();
+    }
+}

@@ -1,0 +1,5 @@
+//! Connections to origins between requests.
+
+mod pool;
+
+pub use pool::UpstreamPool;
