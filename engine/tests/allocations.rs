@@ -1,4 +1,4 @@
-//! Nothing is allocated per read or write once a tunnel is warm: the whole process, with the proxy, a client and an
+//! Nothing is allocated per read or write once a tunnel is warm, nor per request once a client is: the whole process, with the proxy, a client and an
 //! origin in it, runs under a counting allocator. The client and the origin here use buffers they made beforehand, so
 //! every allocation that is counted is the proxy's.
 //!
@@ -34,6 +34,9 @@ const ECHO_BYTES: usize = 1024;
 /// Echoes of every tunnel before the count starts, and while it runs.
 const ECHO_ROUNDS: [usize; 2] = [500, 2500];
 
+/// Bodies of the answers to requests.
+const ANSWER_BYTES: [usize; 2] = [2, 10 * 1024];
+
 /// Bytes of a bulk transfer before the count starts, and the two that are compared.
 const BULK_MIB: [usize; 3] = [32, 128, 256];
 const MIB: usize = 1024 * 1024;
@@ -46,7 +49,7 @@ const SIP_PAUSE: Duration = Duration::from_micros(200);
 const READER_SOCKET_BYTES: usize = 128 * 1024;
 
 #[test]
-fn nothing_is_allocated_per_read_or_write() {
+fn nothing_is_allocated_per_read_or_write_or_request() {
     let mut found = Vec::new();
     for zero_copy in [
         ZeroCopy::Auto,
@@ -66,6 +69,15 @@ fn nothing_is_allocated_per_read_or_write() {
             let [_, mib, mib_twice] = BULK_MIB;
             found.push(format!(
                 "{zero_copy:?}: at least {once} in each {mib} MiB, {twice} in each {mib_twice} MiB"
+            ));
+        }
+    }
+    for bytes in ANSWER_BYTES {
+        let requested = allocations_of_requests(bytes);
+        if requested != 0 {
+            let requests = ECHO_TUNNELS * ECHO_ROUNDS[1];
+            found.push(format!(
+                "{bytes} bytes: at least {requested} in each {requests} requests"
             ));
         }
     }
@@ -101,6 +113,44 @@ fn allocations_of_echoes(zero_copy: ZeroCopy) -> usize {
     drop(clients);
     origins.into_iter().for_each(join);
     proxy.stop();
+    allocations
+}
+
+/// Allocations while [`ECHO_TUNNELS`] clients ask for `bytes` bytes, each [`ECHO_ROUNDS`] times on one connection.
+fn allocations_of_requests(bytes: usize) -> usize {
+    let proxy = Proxy::start(ZeroCopy::Auto);
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + bytes, BULK_BYTE);
+    let mut clients = Vec::new();
+    let mut origins = Vec::new();
+    for _ in 0..ECHO_TUNNELS {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let target = listener.local_addr().expect("its address");
+        let client = TcpStream::connect(proxy.address).expect("the proxy accepts");
+        prepare(&client);
+        clients.push((client, get(target)));
+        origins.push(answer_requests(listener, answer.clone()));
+    }
+    // Its Via is a field more than the origin sends.
+    let mut received = vec![0; answer.len() + "Via: 1.1 ringway\r\n".len()];
+    let [warm_up, counted] = ECHO_ROUNDS;
+    let mut rounds = |count| {
+        for _ in 0..count {
+            for (client, request) in &mut clients {
+                client.write_all(request).expect("the proxy reads");
+            }
+            for (client, _) in &mut clients {
+                client.read_exact(&mut received).expect("an answer");
+                assert!(received.ends_with(&answer[answer.len() - bytes..]));
+            }
+        }
+    };
+    rounds(warm_up);
+    let allocations = fewest_allocations(|| rounds(counted));
+    drop(clients);
+    // It keeps the connections to the origins for others.
+    proxy.stop();
+    origins.into_iter().for_each(join);
     allocations
 }
 
@@ -272,6 +322,34 @@ fn echo(mut origin: TcpStream) -> JoinHandle<()> {
             match origin.read(&mut buffer).expect("the proxy writes") {
                 0 => return,
                 read => origin.write_all(&buffer[..read]).expect("the proxy reads"),
+            }
+        }
+    })
+}
+
+fn get(target: SocketAddr) -> Vec<u8> {
+    format!(
+        "GET http://{target}/path HTTP/1.1\r\nHost: {target}\r\nUser-Agent: test\r\nAccept: */*\r\n\
+         Proxy-Connection: keep-alive\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// Answers the requests of one connection, until FIN.
+fn answer_requests(listener: TcpListener, answer: Vec<u8>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut origin = listener.accept().expect("the proxy dials").0;
+        prepare(&origin);
+        let mut request = [0; 4096];
+        let mut read = 0;
+        loop {
+            match origin.read(&mut request[read..]).expect("the proxy writes") {
+                0 => return,
+                more => read += more,
+            }
+            if request[..read].ends_with(b"\r\n\r\n") {
+                origin.write_all(&answer).expect("the proxy reads");
+                read = 0;
             }
         }
     })
