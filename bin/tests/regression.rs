@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use support::*;
 
@@ -433,4 +434,78 @@ fn bulk_without_descriptors_for_a_pipe_is_copied_without_a_change() {
     assert!(counted.value("pipes_missing") > 0, "{counted:?}");
     drop(others);
     ping(&first.client, &first.origin, b"there is room again");
+}
+
+/// Connections that were cut off at the end in the middle of their head, of their dial or of being refused left no line
+/// in the log.
+#[test]
+fn every_connection_has_its_line_also_when_the_end_cuts_it_off() {
+    let (_bound, closed) = closed_port();
+    let blackhole = Blackhole::listen();
+    let mut proxy = Proxy::start(&["--head-timeout", "10m", "--connect-timeout", "10m"]);
+    let ask = |target: SocketAddr| {
+        let mut client = connect(&proxy);
+        let request = head(target);
+        client.write_all(&request).expect("the proxy takes it");
+        client
+    };
+    let silent = connect(&proxy);
+    let half = connect(&proxy);
+    (&half).write_all(b"CONNECT ").expect("the proxy takes it");
+    let dialling = ask(blackhole.address());
+    let told = ask(closed);
+    assert_eq!(read_reply(&told).status, 502);
+    let tunnel = Tunnel::open(&proxy);
+    ping(&tunnel.client, &tunnel.origin, b"five!");
+    let lines = [
+        (&silent, "target=- side=proxy phase=head cause=drained up=0"),
+        (&half, "target=- side=proxy phase=head cause=drained up=0"),
+        (&dialling, "side=proxy phase=dial cause=drained up=0"),
+        (&told, "side=upstream phase=dial cause=not connected"),
+        (&tunnel.client, "phase=relay cause=drained up=5 down=0"),
+    ];
+    proxy.await_snapshot("all of them", |snapshot| {
+        snapshot.value("accepted") == lines.len() as u64
+    });
+    proxy.terminate();
+    proxy.await_lines("that it drains", 1, "draining ");
+    proxy.terminate();
+    assert_eq!(proxy.await_exit().code(), Some(0));
+    proxy.await_lines("that it has ended", 1, " ended");
+    let log = proxy.log();
+    for (client, expected) in lines {
+        let address = client.local_addr().expect("a bound socket has an address");
+        let client = format!("closed client={address} ");
+        let own: Vec<&String> = log.iter().filter(|line| line.contains(&client)).collect();
+        assert!(
+            matches!(own.as_slice(), [line] if line.contains(expected)),
+            "{expected}: {own:?}"
+        );
+    }
+}
+
+/// A snapshot that a worker was too late for was left out of the log without a word, as if nobody had asked.
+#[test]
+fn worker_that_is_late_for_a_snapshot_is_reported_and_answers_the_next_one() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    let quiet = Tunnel::open(&proxy);
+    let is_stuck = || {
+        let threads = proxy.process().threads();
+        let stuck =
+            |thread: &String| thread.starts_with("ringway-0 ") && thread.contains("pipe_write");
+        threads.iter().any(stuck)
+    };
+    proxy.while_log_is_not_read(|| {
+        until("the worker to wait for the reader of its log", || {
+            drop(connect(&proxy));
+            is_stuck().then_some(())
+        });
+        proxy.signal(Signal::USR1);
+        // It waits for 2 s.
+        expect_quiet(&quiet.client, Duration::from_secs(4));
+    });
+    proxy.await_lines("who is late", 1, "a worker does not answer");
+    drop(quiet);
+    proxy.await_gauges(&start);
 }

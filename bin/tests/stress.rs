@@ -312,7 +312,7 @@ fn exhaust(proxy: &Proxy, origin: &Origin) -> (Vec<(TcpStream, TcpStream)>, Vec<
             .write_all(&head(origin.address()))
             .expect("the kernel takes the head");
         client
-            .set_read_timeout(Some(Duration::from_millis(100)))
+            .set_read_timeout(Some(Duration::from_millis(500)))
             .expect("an option of every socket");
         match try_reply(&client) {
             Ok(reply) if reply.status == 200 => {
@@ -459,7 +459,7 @@ fn buffers_exhausted_by_slow_readers_leave_enough_for_another_tunnel() {
             let begun = Instant::now();
             ping(&other, &other, &[round; 1024]);
             assert!(
-                begun.elapsed() < Duration::from_secs(3),
+                begun.elapsed() < Duration::from_secs(10),
                 "{mode}: round {round} took {:?}",
                 begun.elapsed()
             );

@@ -24,7 +24,7 @@ use ringway_engine::server::{
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Longest anything here may take to happen.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const MIB: usize = 1024 * 1024;
 

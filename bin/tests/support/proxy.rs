@@ -220,17 +220,43 @@ impl Proxy {
         self.log.lines().clone()
     }
 
-    /// Asks for a snapshot by SIGUSR1 and waits for it; figures of several workers are added up.
+    /// Asks for a snapshot by SIGUSR1 and waits for it; figures of several workers are added up. The program does not
+    /// wait for long, and says so: on a busy machine a worker may be late, and is asked again.
     #[track_caller]
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let before = self.log.matching("snapshot worker=").len();
-        self.signal(Signal::USR1);
-        let lines = self.await_lines(
-            "a snapshot of each worker",
-            before + self.workers,
-            "snapshot worker=",
-        );
-        Snapshot::sum(&lines[before..])
+        const LATE: &str = "a worker does not answer";
+        let deadline = Instant::now() + PATIENCE;
+        let matching = |lines: &[String], text| -> Vec<String> {
+            let matching = lines.iter().filter(|line| line.contains(text));
+            matching.cloned().collect()
+        };
+        loop {
+            let before = self.log.matching("snapshot worker=").len();
+            let late = self.log.matching(LATE).len();
+            self.signal(Signal::USR1);
+            let answer = self.log.wait("a snapshot of each worker", |lines| {
+                let snapshots = matching(lines, "snapshot worker=");
+                if snapshots.len() >= before + self.workers {
+                    return Some(Some(snapshots));
+                }
+                (matching(lines, LATE).len() > late).then_some(None)
+            });
+            if let Some(snapshots) = answer {
+                return Snapshot::sum(&snapshots[snapshots.len() - self.workers..]);
+            }
+            assert!(
+                Instant::now() < deadline,
+                "a worker answers no more within {PATIENCE:?}"
+            );
+        }
+    }
+
+    /// Does `work` while nobody reads the program's log, which then fills its pipe.
+    pub(crate) fn while_log_is_not_read<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.log.hold(true);
+        let done = work();
+        self.log.hold(false);
+        done
     }
 
     /// Waits until a snapshot satisfies `condition`.
@@ -274,10 +300,13 @@ impl Proxy {
             "tasks",
             "timers",
         ];
-        let pooled = snapshot.value("pipes_idle");
+        let pipes = snapshot.value("pipes_idle");
+        let upstreams = snapshot.value("upstreams_idle");
+        // Whoever closes them in time is a task with a timer.
+        let minded = |gauge| u64::from(upstreams > 0 && ["tasks", "timers"].contains(&gauge));
         Footing {
-            gauges: gauges.map(|gauge| (gauge, snapshot.value(gauge))),
-            files: self.process().files() as i64 - 2 * pooled as i64,
+            gauges: gauges.map(|gauge| (gauge, snapshot.value(gauge) - minded(gauge))),
+            files: self.process().files() as i64 - (2 * pipes + upstreams) as i64,
         }
     }
 }
@@ -300,7 +329,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Every gauge, and the files that are open beside the pooled pipes.
+/// Every gauge, and the files that are open, beside pooled pipes and idle connections to origins.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Footing {
     gauges: [(&'static str, u64); 7],
@@ -342,12 +371,17 @@ impl Snapshot {
 struct Log {
     lines: Mutex<(Vec<String>, bool)>,
     grown: Condvar,
+    /// Nothing more is read for now.
+    held: Mutex<bool>,
+    released: Condvar,
 }
 
 impl Log {
     fn read(&self, stderr: ChildStderr) {
         for line in BufReader::new(stderr).lines() {
             let Ok(line) = line else { break };
+            let held = self.held.lock().expect("nobody panics with it");
+            drop(self.released.wait_while(held, |held| *held));
             self.lines
                 .lock()
                 .expect("no test panics while it holds the log")
@@ -360,6 +394,11 @@ impl Log {
             .expect("no test panics while it holds the log")
             .1 = true;
         self.grown.notify_all();
+    }
+
+    fn hold(&self, hold: bool) {
+        *self.held.lock().expect("nobody panics with it") = hold;
+        self.released.notify_all();
     }
 
     fn lines(&self) -> LinesGuard<'_> {

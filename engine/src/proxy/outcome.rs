@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use tracing::{Level, debug, enabled};
 
-use super::Proxy;
 use crate::net::resolver::ResolveError;
 use crate::net::{DialError, TcpStream};
 use crate::proto::http1::{
@@ -113,6 +112,15 @@ impl Cause {
 }
 
 impl Outcome {
+    /// That of a connection which is cut off because its worker ends.
+    pub(super) fn drained(phase: Phase) -> Self {
+        Self {
+            side: Side::Proxy,
+            phase,
+            cause: Cause::Drained,
+        }
+    }
+
     /// What the client is told; `None` when there is nobody to tell, or when the tunnel stands already.
     #[must_use]
     pub fn reply(&self) -> Option<Reply> {
@@ -265,45 +273,60 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What the log line of a connection needs; kept only while the debug log is on.
+/// What the log line of a connection needs; kept only while the debug log is on. The line is written when the story is
+/// dropped, with the last end it was given: a connection that is dropped in the middle has its one line as well.
 pub(super) struct Story(Option<Box<Chapters>>);
 
 struct Chapters {
     client: Option<SocketAddr>,
     target: Option<Box<str>>,
     start: Instant,
+    outcome: Outcome,
+    up: u64,
+    down: u64,
 }
 
 impl Story {
-    /// Starts with the client's address, if anybody will read it.
-    pub(super) fn begin(proxy: &Proxy, client: &TcpStream) -> Self {
+    /// Starts with the client's address, if anybody will read it. Until it is given another end, it is that of a
+    /// connection whose worker ends.
+    pub(super) fn begin(client: &TcpStream, phase: Phase) -> Self {
         Self(enabled!(Level::DEBUG).then(|| {
             Box::new(Chapters {
                 client: client.peer_address().ok(),
                 target: None,
-                start: proxy.rt.now(),
+                start: Instant::now(),
+                outcome: Outcome::drained(phase),
+                up: 0,
+                down: 0,
             })
         }))
     }
 
-    /// Adds where the client wants to go.
-    pub(super) fn target(&mut self, target: &dyn fmt::Display) {
+    /// Adds where the client wants to go, and what it is in for now.
+    pub(super) fn target(&mut self, target: &dyn fmt::Display, phase: Phase) {
         if let Some(chapters) = &mut self.0 {
             chapters.target = Some(target.to_string().into_boxed_str());
+            chapters.outcome.phase = phase;
         }
     }
 
-    /// Writes the line.
-    pub(super) fn end(&mut self, proxy: &Proxy, outcome: &Outcome, up: u64, down: u64) {
-        let Some(chapters) = self.0.take() else {
-            return;
-        };
-        let client = chapters
+    /// Says how it ends, and how many bytes of either side were sent on.
+    pub(super) fn end(&mut self, outcome: Outcome, up: u64, down: u64) {
+        if let Some(chapters) = &mut self.0 {
+            (chapters.outcome, chapters.up, chapters.down) = (outcome, up, down);
+        }
+    }
+}
+
+impl Drop for Chapters {
+    fn drop(&mut self) {
+        let client = self
             .client
             .map_or_else(|| "-".to_owned(), |client| client.to_string());
-        let target = chapters.target.as_deref().unwrap_or("-");
-        let ms = (proxy.rt.now() - chapters.start).as_millis() as u64;
-        let Outcome { side, phase, cause } = outcome;
+        let target = self.target.as_deref().unwrap_or("-");
+        let ms = self.start.elapsed().as_millis() as u64;
+        let Self { up, down, .. } = *self;
+        let Outcome { side, phase, cause } = self.outcome;
         debug!(%client, %target, %side, %phase, %cause, up, down, ms, "closed");
     }
 }

@@ -12,6 +12,7 @@ mod buf;
 mod feature;
 mod key;
 mod op;
+mod port;
 mod probe;
 mod setup;
 mod slab;
@@ -24,6 +25,7 @@ pub use key::Key;
 pub use op::{
     Accept, Connect, Interest, Message, Op, Poll, Recv, RecvEnd, RecvMode, Send, SendData,
 };
+pub use port::{Passage, Port};
 pub use probe::{CapabilityError, CapabilityReport, CapabilityRow, capabilities};
 pub use setup::RingConfig;
 pub use slab::{NextSocket, Owner, Received, SendOutcome};

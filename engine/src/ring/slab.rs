@@ -15,6 +15,7 @@ use io_uring::cqueue;
 use super::buf::{Arena, Lease, Scratch};
 use super::key::{INDEX_MAX, Key};
 use super::op::{Kind, RecvEnd, SendData};
+use super::port::Passage;
 use super::sys::SocketAddress;
 use crate::limits;
 
@@ -27,7 +28,7 @@ pub(super) enum Payload {
     None,
     /// Read by the kernel only.
     Address(#[expect(dead_code)] Box<SocketAddress>),
-    Socket(OwnedFd),
+    Socket(OwnedFd, #[expect(dead_code)] Passage),
     Lease(Lease, Option<Rc<Cell<u32>>>),
     Bytes(Box<Bytes>),
     Scratch(Scratch),
@@ -204,7 +205,7 @@ impl OpSlab {
             Kind::Send => self.complete_send(key, result, flags, &mut effects),
             Kind::Message => {
                 if result >= 0
-                    && let Payload::Socket(socket) =
+                    && let Payload::Socket(socket, _) =
                         std::mem::replace(&mut slot.payload, Payload::None)
                 {
                     // The other ring owns it now.
@@ -349,7 +350,7 @@ impl OpSlab {
             return None;
         }
         let slot = self.slots.remove(key.index as usize);
-        let socket = if let Payload::Socket(socket) = slot.payload {
+        let socket = if let Payload::Socket(socket, _) = slot.payload {
             Some(socket)
         } else {
             None

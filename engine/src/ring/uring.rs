@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, squeue};
@@ -13,6 +14,7 @@ use super::buf::Arena;
 use super::feature::{Capabilities, Feature};
 use super::key::{Address, Key};
 use super::op::{Op, cancel, missed};
+use super::port::Port;
 use super::setup::{self, RingConfig};
 use super::slab::{NextSocket, OpSlab, Owner, Received, SendOutcome};
 
@@ -64,6 +66,7 @@ pub struct Ring {
     arena: ManuallyDrop<Rc<Arena>>,
     arena_registered: bool,
     completions: Vec<Completion>,
+    port: Arc<Port>,
     incoming: VecDeque<OwnedFd>,
     incoming_owner: Option<Owner>,
     counters: RingCounters,
@@ -111,6 +114,7 @@ impl Ring {
         };
         let no_iowait =
             capabilities.has(Feature::NoIowait) && uring.params().is_feature_no_iowait();
+        let port = Port::new(uring.as_raw_fd());
         Ok(Self {
             uring: ManuallyDrop::new(uring),
             registered_index,
@@ -120,6 +124,7 @@ impl Ring {
             arena: ManuallyDrop::new(arena),
             arena_registered: false,
             completions: Vec::with_capacity(config.completion_entries.min(1024) as usize),
+            port,
             incoming: VecDeque::new(),
             incoming_owner: None,
             counters: RingCounters::default(),
@@ -132,10 +137,16 @@ impl Ring {
         self.capabilities
     }
 
-    /// The descriptor other rings send messages to.
+    /// Where other rings send sockets to.
     #[must_use]
-    pub fn descriptor(&self) -> RawFd {
-        self.uring.as_raw_fd()
+    pub fn port(&self) -> &Arc<Port> {
+        &self.port
+    }
+
+    /// Takes no more sockets from other rings. Those on their way still come: until the port is not in use any more, and
+    /// with the turn after that.
+    pub fn close_port(&self) {
+        self.port.close();
     }
 
     /// What was counted so far.
@@ -441,6 +452,8 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        // A ring that ends in an error may have its port open.
+        self.port.close();
         // The kernel ends a closed ring in the background. Memory that it may still write to or read from then must
         // outlive the process's interest in it, so it is leaked: this happens when a worker ends in an error, or when the end of an operation took too long.
         let joined = self.slab.len() == 0;

@@ -235,7 +235,7 @@ impl Rt {
             main.await;
             flag.set(true);
         });
-        let mut woken: Vec<Owner> = Vec::new();
+        let mut woken: Vec<Owner> = Vec::with_capacity(WOKEN_CAPACITY);
         let mut fired = Vec::new();
         loop {
             self.0.now.set(Instant::now());
@@ -379,5 +379,7 @@ impl Rt {
     }
 }
 
+/// Owners that one turn may wake before their list grows: as many as the ring's own list of completions holds at first.
+const WOKEN_CAPACITY: usize = 1024;
 /// How long the end of a worker waits for cancelled operations; a SEND_ZC to a dead peer may take longer, and leaks.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);

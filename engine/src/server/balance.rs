@@ -1,10 +1,10 @@
 //! Which worker gets a new connection. SO_REUSEPORT spreads by hash, which is uneven with few, long connections; a
 //! worker that holds clearly more than its share gives a new one away before any operation is armed on it.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::limits;
+use crate::ring::Port;
 use crate::rt::Inside;
 
 /// The load of every worker, as each of them can read it.
@@ -13,8 +13,8 @@ pub(super) struct Balance {
     /// This worker.
     pub(super) own: usize,
     pub(super) loads: Arc<[Arc<Inside>]>,
-    /// The rings that take sockets; empty when the kernel has no messages between rings.
-    pub(super) rings: Arc<[RawFd]>,
+    /// Where the workers take sockets; empty when the kernel has no messages between rings.
+    pub(super) ports: Arc<[Arc<Port>]>,
     pub(super) connections_max: usize,
 }
 
@@ -28,10 +28,10 @@ impl Balance {
         self.loads.iter().map(|load| load.count()).sum()
     }
 
-    /// The ring that shall have a new connection instead of this one.
-    pub(super) fn better_ring(&self) -> Option<RawFd> {
+    /// The worker that shall have a new connection instead of this one.
+    pub(super) fn better_port(&self) -> Option<&Arc<Port>> {
         let own = self.loads.get(self.own)?.count();
-        if self.rings.len() < 2 || own < limits::IMBALANCE_CONNECTIONS {
+        if self.ports.len() < 2 || own < limits::IMBALANCE_CONNECTIONS {
             return None;
         }
         let workers = self.loads.len();
@@ -44,7 +44,7 @@ impl Balance {
             .iter()
             .enumerate()
             .min_by_key(|(_, load)| load.count())?;
-        (least != self.own && load.count() < own).then(|| self.rings.get(least).copied())?
+        (least != self.own && load.count() < own).then(|| self.ports.get(least))?
     }
 }
 
@@ -72,28 +72,28 @@ mod tests {
             .iter()
             .map(|load| Gate::new(&rt, Arc::clone(load)))
             .collect();
+        let ports: Arc<[Arc<Port>]> = (10..14).map(Port::new).collect();
         let balance = Balance {
             own: 0,
             loads: Arc::clone(&loads),
-            rings: Arc::new([10, 11, 12, 13]),
+            ports: Arc::clone(&ports),
             connections_max: 30,
         };
         let mut passes = Vec::new();
-        assert_eq!(balance.better_ring(), None);
+        assert!(balance.better_port().is_none());
         for _ in 0..11 {
             passes.push(gates[0].enter());
         }
-        assert_eq!(
-            balance.better_ring(),
-            None,
+        assert!(
+            balance.better_port().is_none(),
             "11 against a mean of 2.75 is within the allowance of 8"
         );
         passes.push(gates[0].enter());
         passes.push(gates[0].enter());
         passes.push(gates[1].enter());
-        assert_eq!(
-            balance.better_ring(),
-            Some(12),
+        let better = balance.better_port().expect("somebody has less to do");
+        assert!(
+            Arc::ptr_eq(better, &ports[2]),
             "13 against 3.5: the first of the empty ones"
         );
         assert!(!balance.full());

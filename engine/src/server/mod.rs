@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod balance;
+mod capability;
 mod config;
 mod placement;
 mod snapshot;
@@ -14,14 +15,15 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use tracing::warn;
+
+pub use capability::capabilities;
 pub use config::{BusyPoll, Config, ForwardedField, RelayTuning, Timeouts, ZeroCopy};
 pub use placement::allowed_cores;
 pub use snapshot::WorkerSnapshot;
 pub use start::StartError;
 
-pub use crate::ring::{
-    CapabilityError, CapabilityReport, CapabilityRow, Feature, UnknownFeature, capabilities,
-};
+pub use crate::ring::{CapabilityError, CapabilityReport, CapabilityRow, Feature, UnknownFeature};
 use crate::rt::MailboxSender;
 use worker::Command;
 
@@ -80,7 +82,7 @@ impl Server {
         }
     }
 
-    /// The numbers of each worker that still runs.
+    /// The numbers of each worker that still runs and answers in time; the log says when one does not.
     #[must_use]
     pub fn snapshot(&self) -> Vec<WorkerSnapshot> {
         let (sender, receiver) = mpsc::channel();
@@ -89,10 +91,16 @@ impl Server {
         }
         drop(sender);
         let mut snapshots = Vec::new();
-        while snapshots.len() < self.workers.len()
-            && let Ok(snapshot) = receiver.recv_timeout(SNAPSHOT_TIMEOUT)
-        {
-            snapshots.push(snapshot);
+        // Disconnected when each worker has answered or has ended.
+        let ended = loop {
+            match receiver.recv_timeout(SNAPSHOT_TIMEOUT) {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(ended) => break ended,
+            }
+        };
+        if ended == mpsc::RecvTimeoutError::Timeout {
+            let (answered, workers) = (snapshots.len(), self.workers.len());
+            warn!(answered, workers, "a worker does not answer");
         }
         snapshots.sort_by_key(|snapshot: &WorkerSnapshot| snapshot.worker);
         snapshots

@@ -22,6 +22,8 @@ pub struct WorkerSnapshot {
     pub zero_copy_lingering: usize,
     /// Pipes now.
     pub pipes: PipeGauges,
+    /// Connections to origins that wait for a request.
+    pub upstreams_idle: usize,
     /// What the ring has counted.
     pub ring: RingCounters,
     /// What the proxy has counted.
@@ -39,6 +41,7 @@ impl WorkerSnapshot {
             gauges,
             zero_copy_lingering: ring.zero_copy_lingering(),
             pipes: proxy.pipes.gauges(),
+            upstreams_idle: proxy.upstreams.idle(),
             ring: ring.counters(),
             counters: Arc::clone(&proxy.counters),
         }
@@ -58,8 +61,8 @@ impl fmt::Display for WorkerSnapshot {
         write!(
             f,
             "worker={} core={} connections={} ops={operations} buffers_free={buffers_free} leases={leases} \
-             pipes_idle={idle} pipes_in_use={lent} tasks={tasks} timers={timers} zero_copy_lingering={}",
-            self.worker, self.core, self.connections, self.zero_copy_lingering
+             pipes_idle={idle} pipes_in_use={lent} upstreams_idle={} tasks={tasks} timers={timers} zero_copy_lingering={}",
+            self.worker, self.core, self.connections, self.upstreams_idle, self.zero_copy_lingering
         )?;
         let RingCounters {
             enters,

@@ -1,5 +1,6 @@
 //! From a configuration to running workers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +10,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use tracing::warn;
 
 use super::Server;
+use super::capability::capabilities;
 use super::config::{Config, ZeroCopy};
 use super::worker::{self, Command, Seat, Started};
 use crate::limits;
-use crate::ring::{CapabilityError, Feature, capabilities, sys};
+use crate::ring::{CapabilityError, Feature, sys};
 use crate::rt::{Inside, MailboxReceiver, mailbox};
 
 /// Why nothing was started.
@@ -139,17 +141,15 @@ fn introduce(
             .unwrap_or_else(|_| ended())
             .map_err(StartError::Failed)
     };
-    let mut rings = vec![-1; server.workers.len()];
+    let mut ports = BTreeMap::new();
     for _ in 0..server.workers.len() {
-        if let Started::Ring { worker, ring } = next()?
-            && let Some(place) = rings.get_mut(worker)
-        {
-            *place = ring;
+        if let Started::Ring { worker, port } = next()? {
+            ports.insert(worker, port);
         }
     }
-    let rings: Arc<[_]> = rings.into();
+    let ports: Arc<[_]> = ports.into_values().collect();
     for worker in &server.workers {
-        worker.send(Command::Serve(Arc::clone(&rings)));
+        worker.send(Command::Serve(Arc::clone(&ports)));
     }
     server.workers.iter().try_for_each(|_| next().map(drop))
 }

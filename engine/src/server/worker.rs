@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -24,14 +24,14 @@ use crate::proxy::{
     Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, UpstreamPool, ZeroCopyRoutes,
     ZeroCopySends,
 };
-use crate::proxy::{refuse, session};
-use crate::ring::{Capabilities, Feature, Message, Op, Ring, RingConfig, sys};
+use crate::proxy::{refuse, session, turn_away};
+use crate::ring::{Capabilities, Feature, Message, Op, Port, Ring, RingConfig, sys};
 use crate::rt::{Gate, Inside, Mailbox, MailboxReceiver, Notify, Operation, Rt, SpinPolicy};
 
 /// What a worker is told.
 pub(super) enum Command {
-    /// Every worker has its ring: these are they. Accept connections.
-    Serve(Arc<[RawFd]>),
+    /// Every worker has its ring: these are their ports. Accept connections.
+    Serve(Arc<[Arc<Port>]>),
     /// Stop accepting, and end when the last connection has.
     Drain,
     /// End now.
@@ -43,7 +43,7 @@ pub(super) enum Command {
 /// How far a worker has come.
 pub(super) enum Started {
     /// It has its ring.
-    Ring { worker: usize, ring: RawFd },
+    Ring { worker: usize, port: Arc<Port> },
     /// It accepts connections.
     Serving,
 }
@@ -81,7 +81,7 @@ pub(super) fn run(seat: Seat, mailbox: MailboxReceiver<Command>) -> Result<(), S
     }
     let started = Started::Ring {
         worker: seat.worker,
-        ring: rt.ring().descriptor(),
+        port: Arc::clone(rt.ring().port()),
     };
     let _ = seat.started.send(Ok(started));
     rt.run(serve(rt.clone(), seat, mailbox.open(&rt), resolver))
@@ -168,9 +168,9 @@ struct Worker {
 /// The worker's first task: it outlives all others, and its end is the worker's.
 async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: ResolverSetup) {
     let sockets = std::mem::take(&mut seat.listeners);
-    let rings = loop {
+    let ports = loop {
         match mailbox.receive().await {
-            Some(Command::Serve(rings)) => break rings,
+            Some(Command::Serve(ports)) => break ports,
             Some(Command::Snapshot(_)) => {}
             Some(Command::Drain | Command::Stop) | None => return,
         }
@@ -186,7 +186,7 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: 
         balance: Balance {
             own: seat.worker,
             loads: Arc::clone(&seat.loads),
-            rings: if hands_off { rings } else { Arc::new([]) },
+            ports: if hands_off { ports } else { Arc::new([]) },
             connections_max: seat.connections_max,
         },
         draining: Notify::new(&rt),
@@ -217,6 +217,17 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: 
     rt.next_turn().await;
     let _ = seat.started.send(Ok(Started::Serving));
     obey(&worker, &mut mailbox, seat.core, seat.config.timeouts.drain).await;
+    rt.ring().close_port();
+    if rt
+        .timeout_at(rt.now() + LAST_ARRIVALS_TIMEOUT, last_arrivals(&rt))
+        .await
+        .is_err()
+    {
+        warn!(
+            worker = seat.worker,
+            "another worker does not finish giving a connection away, which may hang now"
+        );
+    }
 }
 
 /// Follows commands until the end.
@@ -233,7 +244,11 @@ async fn obey(
             match cut_off_at {
                 Some(at) => {
                     worker.listening.wait_empty().await;
-                    let _ = rt.timeout_at(at, worker.gate.wait_empty()).await;
+                    let last = async {
+                        last_arrivals(rt).await;
+                        worker.gate.wait_empty().await;
+                    };
+                    let _ = rt.timeout_at(at, last).await;
                 }
                 None => std::future::pending().await,
             }
@@ -255,6 +270,7 @@ async fn obey(
                     connections = worker.gate.inside(),
                     "worker drains"
                 );
+                rt.ring().close_port();
                 worker.draining.notify_all();
                 worker.proxy.draining.set(true);
                 worker.proxy.upstreams.clear();
@@ -312,12 +328,28 @@ async fn take_over(worker: Rc<Worker>) {
     }
 }
 
+/// How long an end waits for what other workers are giving away; for them it is a turn.
+const LAST_ARRIVALS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it looks whether they have: only they could wake it.
+const LAST_ARRIVALS_LOOK: Duration = Duration::from_millis(1);
+
+/// Waits until every connection that another worker has sent is admitted here. The port is closed, so none follows.
+async fn last_arrivals(rt: &Rt) {
+    while rt.ring().port().in_use() {
+        rt.sleep_until(rt.now() + LAST_ARRIVALS_LOOK).await;
+    }
+    // The ring brings the last ones with this turn, and `take_over` admits them in the next.
+    rt.next_turn().await;
+    rt.next_turn().await;
+}
+
 /// Serves a new connection here or where there is less to do.
 fn place(worker: &Rc<Worker>, socket: OwnedFd) {
-    let Some(ring) = worker.balance.better_ring() else {
+    let Some(passage) = worker.balance.better_port().and_then(Port::enter) else {
         return admit(worker, socket);
     };
-    let message = Operation::start(&worker.proxy.rt, Op::Message(Message { ring, socket }));
+    let message = Message { passage, socket };
+    let message = Operation::start(&worker.proxy.rt, Op::Message(message));
     let worker = Rc::clone(worker);
     let rt = worker.proxy.rt.clone();
     let pass = worker.gate.enter();
@@ -346,13 +378,73 @@ fn admit(worker: &Rc<Worker>, socket: OwnedFd) {
 fn shed(worker: &Rc<Worker>, socket: OwnedFd, cause: Cause) {
     worker.proxy.counters.shed.add(1);
     if worker.refusals.get() >= limits::REFUSALS_MAX {
-        return;
+        return turn_away(&worker.proxy, socket, cause);
     }
     worker.refusals.set(worker.refusals.get() + 1);
     let worker = Rc::clone(worker);
     let rt = worker.proxy.rt.clone();
+    let refused = refuse(Rc::clone(&worker.proxy), socket, cause);
     rt.spawn(async move {
-        refuse(Rc::clone(&worker.proxy), socket, cause).await;
+        refused.await;
         worker.refusals.set(worker.refusals.get() - 1);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::ring::capabilities;
+
+    fn runtime() -> Rt {
+        let config = RingConfig {
+            completion_entries: 8,
+            buffers: 1,
+            buffer_bytes: 512,
+            capabilities: capabilities(&[]).capabilities,
+        };
+        Rt::new(Ring::new(&config).expect("a ring"), SpinPolicy::Off)
+    }
+
+    #[test]
+    fn what_was_sent_before_the_port_closed_has_arrived_when_the_wait_is_over() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let socket = TcpStream::connect(listener.local_addr().expect("its address"));
+        let socket = OwnedFd::from(socket.expect("a connection"));
+        let (known, port) = mpsc::channel();
+        let (sent, queued) = mpsc::channel();
+        let receiver = std::thread::spawn(move || {
+            let rt = runtime();
+            known.send(Arc::clone(rt.ring().port())).expect("heard");
+            let arrived = Rc::new(Cell::new(false));
+            let (seen, handle) = (Rc::clone(&arrived), rt.clone());
+            // Asleep outside the ring until it is too late for anything but the wait for the last arrivals.
+            queued.recv().expect("told");
+            let main = async move {
+                handle.ring().close_port();
+                last_arrivals(&handle).await;
+                seen.set(handle.ring().next_message().is_some());
+            };
+            rt.run(main).expect("an orderly end");
+            arrived.get()
+        });
+        let port: Arc<Port> = port.recv().expect("told");
+        let rt = runtime();
+        let handle = rt.clone();
+        let main = async move {
+            let passage = port.enter().expect("it is open");
+            let message = Op::Message(Message { passage, socket });
+            let message = Operation::start(&handle, message);
+            sent.send(()).expect("heard");
+            // The receiver has closed its port before this is submitted.
+            while port.enter().is_some() {
+                std::thread::yield_now();
+            }
+            let (result, socket) = message.await;
+            assert_eq!((result, socket.is_none()), (0, true), "it is given away");
+        };
+        rt.run(main).expect("an orderly end");
+        assert!(receiver.join().expect("no panic"), "the socket is lost");
+    }
 }

@@ -82,6 +82,7 @@ const OF_RING: &[(&str, &[&str])] = &[
             // Handing a connection to another worker is between rings, not streams.
             "ring::Op",
             "ring::Message",
+            "ring::Port",
             // Listeners, limits and CPUs, before there is a ring.
             "ring::sys::bind_listener",
             "ring::sys::local_address",
@@ -109,7 +110,7 @@ const OUTSIDE: &[(&str, &[&str], &str)] = &[
     ("std::net::Udp*", &["ring"], "sockets are made by ring"),
     ("std::os", RUNTIME, "no descriptor"),
     ("libc", RUNTIME, "no system call, no errno"),
-    ("std::thread", &["server"], "workers are the only threads"),
+    ("std::thread", &["server"], "threads are started by server"),
     ("std::process", &[], "ending the process is for the program"),
     ("std::env", &[], "the environment is read by the program"),
     (

@@ -304,35 +304,19 @@ impl Future for Relay {
                 return Poll::Pending;
             }
         }
-        if let Some(outcome) = &this.outcome {
-            this.story.end(
-                &this.proxy,
-                outcome,
-                this.halves[UP].moved,
-                this.halves[DOWN].moved,
-            );
-        }
         Poll::Ready(())
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if self.outcome.is_none() {
+        let outcome = self.outcome.unwrap_or_else(|| {
             // The worker ends and cuts the tunnel off.
             self.streams.iter().for_each(TcpStream::reset_on_close);
-            let cause = Cause::Drained;
-            self.story.end(
-                &self.proxy,
-                &Outcome {
-                    side: Side::Proxy,
-                    phase: Phase::Relay,
-                    cause,
-                },
-                self.halves[UP].moved,
-                self.halves[DOWN].moved,
-            );
-        }
+            Outcome::drained(Phase::Relay)
+        });
+        let [up, down] = &self.halves;
+        self.story.end(outcome, up.moved, down.moved);
         self.let_go();
     }
 }
