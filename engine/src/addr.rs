@@ -190,7 +190,8 @@ fn split_optional_port(authority: &[u8]) -> Result<(&[u8], Option<&[u8]>), Autho
     Ok(split_port(authority))
 }
 
-fn parse_port(port: &[u8]) -> Result<NonZeroU16, AuthorityError> {
+/// A port from 1 to 65535, with nothing but its digits.
+pub(crate) fn parse_port(port: &[u8]) -> Result<NonZeroU16, AuthorityError> {
     if port.is_empty() {
         return Err(AuthorityError::PortMissing);
     }
@@ -528,6 +529,55 @@ mod tests {
             assert_eq!(parse(written), Err(*error), "{written:?}");
         }
         assert_eq!(Authority::parse(b"\xff:80"), Err(NameByte));
+    }
+
+    #[test]
+    fn a_port_may_be_missing_where_a_default_is_known() {
+        let default = NonZeroU16::new(80).unwrap();
+        let parse = |text: &str| Authority::parse_with_default(text.as_bytes(), default);
+        for (written, shown, port_given) in [
+            ("h", "h:80", false),
+            ("H.Example.", "h.example.:80", false),
+            ("h:80", "h:80", true),
+            ("h:81", "h:81", true),
+            ("192.0.2.1", "192.0.2.1:80", false),
+            ("[2001:db8::1]", "[2001:db8::1]:80", false),
+            ("[2001:db8::1]:81", "[2001:db8::1]:81", true),
+        ] {
+            assert_eq!(parse(written).unwrap().to_string(), shown, "{written}");
+            assert_eq!(Authority::check(written.as_bytes()), Ok(port_given));
+        }
+        for (written, error) in [
+            ("", HostMissing),
+            (":80", HostMissing),
+            ("h:", PortMissing),
+            ("[::1]:", PortMissing),
+            ("h:0", Port),
+            ("h:080", Port),
+            ("h:65536", Port),
+            ("u@h", Userinfo),
+            ("u:p@h", Userinfo),
+            ("u:1@h:80", Userinfo),
+            ("@", Userinfo),
+            ("h/x", NotAuthority),
+            ("::1", NameByte),
+            ("127.1", Ipv4),
+            ("[::1", Ipv6),
+        ] {
+            assert_eq!(parse(written), Err(error), "{written:?}");
+            assert_eq!(Authority::check(written.as_bytes()), Err(error));
+        }
+        // What CONNECT refuses is refused here as well, but for the missing port.
+        for (written, error) in NO_AUTHORITIES {
+            let parsed = parse(written);
+            assert_eq!(
+                parsed.is_ok(),
+                *error == PortMissing && !written.ends_with(':'),
+                "{written:?}: {parsed:?}"
+            );
+            let checked = Authority::check(written.as_bytes());
+            assert_eq!(checked.err(), parsed.err(), "{written:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::framing::Content;
 use super::span::{Span, elements, is_token};
 use super::{HeadError, Upgrade};
-use crate::addr::{Host, split_port};
+use crate::addr::{Host, parse_port, split_port};
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// A field by its name.
@@ -301,31 +301,24 @@ pub(super) struct NamedFields<'a> {
 }
 
 impl<'a> NamedFields<'a> {
-    /// Collects them, if there are any, from `fields`.
-    pub(super) fn of(known: &Known, fields: super::Fields<'a>) -> Self {
+    /// Collects them from `fields`, if there are any.
+    pub(super) fn of(known: &Known, fields: super::Fields<'a>) -> Option<Self> {
+        if known.options.fields == 0 {
+            return None;
+        }
         let mut named = Self {
             names: [&[]; CONNECTION_OPTIONS_MAX],
             count: 0,
         };
-        if known.options.fields == 0 {
-            return named;
-        }
         let options = fields
             .filter(|(name, _)| Field::of(name) == Field::Connection)
             .flat_map(|(_, value)| elements(value))
-            .filter(|option| matches!(Options::named(option), Named::Field));
-        for (name, place) in options
-            .filter(|option| !option.is_empty())
-            .zip(&mut named.names)
-        {
+            .filter(|option| !option.is_empty() && matches!(Options::named(option), Named::Field));
+        for (name, place) in options.zip(&mut named.names) {
             *place = name;
             named.count += 1;
         }
-        named
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        Some(named)
     }
 
     pub(super) fn has(&self, name: &[u8]) -> bool {
@@ -339,7 +332,10 @@ impl<'a> NamedFields<'a> {
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2); empty when the target has no authority, and the port may be empty.
 fn is_host_value(value: &[u8]) -> bool {
     let (host, port) = split_port(value);
-    let port_is_valid = port.unwrap_or_default().iter().all(u8::is_ascii_digit);
+    let port_is_valid = match port.unwrap_or_default() {
+        [] => true,
+        port => parse_port(port).is_ok(),
+    };
     value.is_empty() || Host::is_valid(host) && port_is_valid
 }
 

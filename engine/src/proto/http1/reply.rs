@@ -452,4 +452,88 @@ mod tests {
             Some("ringway; error=http_request_error; details=\"the head is too long\"")
         );
     }
+
+    #[test]
+    fn a_browser_is_answered_with_a_page() {
+        let reply = Reply {
+            text: "one <b> & two\n\n  example\n  <more>\n\nlast",
+            ..RESPONSE_TIMEOUT
+        };
+        let (code, fields, body) = read(&reply.encode(ReplyBody::Html));
+        assert_eq!(code, 504);
+        assert_eq!(
+            value(&fields, "Content-Type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert_eq!(
+            value(&fields, "Content-Length"),
+            Some(body.len().to_string().as_str())
+        );
+        assert_eq!(
+            body,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <title>504 Gateway Timeout</title>\n</head>\n<body>\n<h1>504 Gateway Timeout</h1>\n\
+             <p>One &lt;b&gt; &amp; two</p>\n<pre>  example\n  &lt;more&gt;</pre>\n<p>last.</p>\n\
+             </body>\n</html>\n"
+        );
+    }
+
+    #[test]
+    fn the_answer_to_head_has_no_body_and_the_same_fields() {
+        let text = RESPONSE_TIMEOUT.encode(ReplyBody::Text);
+        let head = RESPONSE_TIMEOUT.encode(ReplyBody::None);
+        let (_, _, body) = read(&text);
+        assert_eq!([&head, body.as_bytes()].concat(), text);
+        assert!(head.ends_with(b"\r\n\r\n") && !body.is_empty());
+    }
+
+    #[test]
+    fn whoever_takes_the_proxy_for_a_server_is_helped() {
+        for body in [ReplyBody::Text, ReplyBody::Html] {
+            let (code, fields, page) = read(&ORIGIN_FORM_HELP.encode(body));
+            assert_eq!(code, 400);
+            assert!(page.contains("forward proxy"), "{page}");
+            assert!(
+                page.contains("\n    curl -x http://HOST:PORT https://example.com/")
+                    && page.contains("    curl -x http://HOST:PORT http://example.com/\n"),
+                "{page}"
+            );
+            assert_eq!(page.contains("<pre>    curl"), body == ReplyBody::Html);
+            assert_eq!(value(&fields, "Connection"), Some("close"));
+        }
+    }
+
+    #[test]
+    fn ready_replies_say_what_rfc_9209_calls_it() {
+        let bad = Reply::bad_response;
+        for (reply, code, error) in [
+            (ORIGIN_FORM_HELP, 400, "http_request_error"),
+            (HTTPS_WANTS_CONNECT, 501, "http_request_error"),
+            (SCHEME_UNKNOWN, 501, "http_request_error"),
+            (RESPONSE_INCOMPLETE, 502, "http_response_incomplete"),
+            (RESPONSE_TIMEOUT, 504, "http_response_timeout"),
+            (UPGRADE_FAILED, 502, "http_upgrade_failed"),
+            (bad(HeadError::BareLf), 502, "http_protocol_error"),
+            (bad(HeadError::StatusLine), 502, "http_protocol_error"),
+            (
+                bad(HeadError::HeadTooLong),
+                502,
+                "http_response_header_section_size",
+            ),
+            (
+                bad(HeadError::TransferCoding),
+                502,
+                "http_response_transfer_coding",
+            ),
+            (ChunkError::SizeOverflow.into(), 400, "http_request_error"),
+        ] {
+            let (status, fields, body) = read(&reply.encode(ReplyBody::Text));
+            assert_eq!(status, code, "{body}");
+            let mut said = format!("ringway; error={error}");
+            if !reply.details.is_empty() {
+                said += &format!("; details=\"{}\"", reply.details);
+            }
+            assert_eq!(value(&fields, "Proxy-Status"), Some(said.as_str()));
+        }
+    }
 }

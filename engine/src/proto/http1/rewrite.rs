@@ -1,7 +1,8 @@
 //! The heads that go on: what does not change is copied through, in runs as long as possible, with patches between.
 //!
-//! One pass over the field lines, and it ends where the last line is that may not go on as it is. Nothing is allocated
-//! beside `out`. Every function wants the bytes that were parsed.
+//! One pass over the field lines, which ends behind the last one that may not go on as it is, unless Connection names
+//! fields: then there is another one before, to collect the names. Nothing is allocated beside `out`. Every function
+//! wants the bytes that were parsed.
 
 use std::io::Write;
 
@@ -65,7 +66,7 @@ pub fn rewrite_request(
     let named = NamedFields::of(&request.known, request.fields(head));
     let mut left = request.known.patched_lines;
     for line in Lines::new(head, request.field_lines) {
-        if left == 0 && named.is_empty() {
+        if left == 0 && named.is_none() {
             break;
         }
         let field = Field::of(line.name);
@@ -82,7 +83,7 @@ pub fn rewrite_request(
                 let _ = write!(copy.out, "Max-Forwards: {}\r\n", forwards.saturating_sub(1));
             }
             Field::Upgrade if rewrite.upgrade => {}
-            _ if HOP_BY_HOP.has(field) || named.has(line.name) => copy.replace(&line, &[]),
+            _ if HOP_BY_HOP.has(field) || is_named(&named, line.name) => copy.replace(&line, &[]),
             _ => {}
         }
     }
@@ -116,7 +117,7 @@ pub fn rewrite_response(
     let named = NamedFields::of(&response.known, response.fields(head));
     let mut left = response.known.patched_lines;
     for line in Lines::new(head, response.field_lines) {
-        if left == 0 && named.is_empty() {
+        if left == 0 && named.is_none() {
             break;
         }
         let field = Field::of(line.name);
@@ -125,7 +126,7 @@ pub fn rewrite_response(
             Field::ContentLength => keeps_length,
             Field::TransferEncoding => chunked,
             Field::Upgrade => rewrite.connection == ConnectionField::Upgrade,
-            _ => !HOP_BY_HOP.has(field) && !named.has(line.name),
+            _ => !HOP_BY_HOP.has(field) && !is_named(&named, line.name),
         };
         if !goes_on {
             copy.replace(&line, &[]);
@@ -139,10 +140,15 @@ pub fn rewrite_response(
     out.extend_from_slice(end_of_head(response.version));
 }
 
+/// Says whether Connection names the field.
+fn is_named(named: &Option<NamedFields<'_>>, name: &[u8]) -> bool {
+    named.as_ref().is_some_and(|named| named.has(name))
+}
+
 /// More than what either function may add to a head, `extra` and Host aside.
 const ADDED_BYTES_MAX: usize = 128;
 
-/// `HTTP/1.1 200`, whose status begins behind the version.
+/// The version of a status line, and version and status; both have a fixed length.
 const VERSION_BYTES: usize = "HTTP/1.1".len();
 const STATUS_END: usize = "HTTP/1.1 200".len();
 

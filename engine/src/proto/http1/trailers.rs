@@ -117,3 +117,29 @@ fn is_forbidden(name: &[u8]) -> bool {
         field => HOP_BY_HOP.has(field),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_is_linear_however_the_pieces_are_cut() {
+        let touched = |bytes: usize, piece_bytes: usize| {
+            let section = format!("X: y\r\nZ: {}\r\n\r\n", "z".repeat(bytes - 13));
+            assert_eq!(section.len(), bytes);
+            let mut pieces = None;
+            let mut whole = section.as_bytes().chunks(piece_bytes).peekable();
+            while let Some(piece) = whole.next() {
+                let taken = Trailers::take(&mut pieces, piece).unwrap();
+                assert_eq!(taken.is_some(), whole.peek().is_none());
+            }
+            pieces.unwrap().scan.bytes_touched
+        };
+        for piece_bytes in [1, 2, 100] {
+            let (short, long) = (touched(512, piece_bytes), touched(8 * 512, piece_bytes));
+            // Each byte once, and a CR once more when a cut parts it from its LF.
+            assert!((512..512 + 20).contains(&short), "{piece_bytes}: {short}");
+            assert!(long <= 8 * short, "{piece_bytes}: {short} and {long}");
+        }
+    }
+}

@@ -1,11 +1,14 @@
 //! Request heads from the bytes on, through the scan and the parser together.
 
 use crate::addr::AuthorityError;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::limits::{
+    CONNECTION_OPTIONS_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX,
+};
 use crate::proto::cut;
 use crate::proto::http1::HeadError::*;
 use crate::proto::http1::{
-    HeadError, HeadScan, RequestHead, Scan, Status, Version, connect_authority,
+    HeadError, HeadScan, MethodKind, ReplyBody, RequestHead, ResponseHead, Scan, Status, Upgrade,
+    Version, connect_authority,
 };
 
 /// What becomes of `received`: a parsed head and its length, an error, or `None` when more is needed.
@@ -34,7 +37,7 @@ fn read_coarsely(received: &[u8]) -> Option<Result<(usize, RequestHead), HeadErr
     whole
 }
 
-fn parsed(received: &[u8]) -> RequestHead {
+pub(super) fn parsed(received: &[u8]) -> RequestHead {
     match read(received) {
         Some(Ok((_, request))) => request,
         other => panic!("{:?}: {other:?}", received.escape_ascii().to_string()),
@@ -278,6 +281,46 @@ const HOSTILE: &[(&str, HeadError, u16)] = &[
         CredentialsRepeated,
         400,
     ),
+    (
+        "GET / HTTP/1.0\r\nConnection: clo se\r\n\r\n",
+        ConnectionOption,
+        400,
+    ),
+    (
+        "GET / HTTP/1.0\r\nConnection: a, b;c\r\n\r\n",
+        ConnectionOption,
+        400,
+    ),
+    (
+        "GET / HTTP/1.0\r\nConnection: \"close\"\r\n\r\n",
+        ConnectionOption,
+        400,
+    ),
+    (
+        "OPTIONS / HTTP/1.0\r\nMax-Forwards: x\r\n\r\n",
+        MaxForwards,
+        400,
+    ),
+    (
+        "OPTIONS / HTTP/1.0\r\nMax-Forwards:\r\n\r\n",
+        MaxForwards,
+        400,
+    ),
+    (
+        "TRACE / HTTP/1.0\r\nMax-Forwards: -1\r\n\r\n",
+        MaxForwards,
+        400,
+    ),
+    (
+        "TRACE / HTTP/1.0\r\nMax-Forwards: 1, 1\r\n\r\n",
+        MaxForwards,
+        400,
+    ),
+    (
+        "TRACE / HTTP/1.0\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n",
+        MaxForwards,
+        400,
+    ),
 ];
 
 #[test]
@@ -349,10 +392,12 @@ fn connect_wants_a_connect_with_host_and_port() {
     }
 }
 
-#[test]
-fn limits_are_exact() {
-    let outcome = |head: &str| read_coarsely(head.as_bytes()).map(|answer| answer.map(drop));
+fn outcome(head: &str) -> Option<Result<(), HeadError>> {
+    read_coarsely(head.as_bytes()).map(|answer| answer.map(drop))
+}
 
+#[test]
+fn the_limit_of_targets_is_exact() {
     let target = |bytes: usize| {
         let name = "a".repeat(bytes);
         outcome(&format!(
@@ -377,7 +422,10 @@ fn limits_are_exact() {
     let head = format!("CONNECT {}\n", "a".repeat(2 * TARGET_BYTES_MAX as usize));
     assert_eq!(outcome(&head), Some(Err(TargetTooLong)));
     assert_eq!(TargetTooLong.status().code(), 414);
+}
 
+#[test]
+fn the_limit_of_methods_is_exact() {
     let method = |bytes: usize| outcome(&format!("{} / HTTP/1.0\r\n\r\n", "M".repeat(bytes)));
     assert_eq!(method(METHOD_BYTES_MAX as usize), Some(Ok(())));
     assert_eq!(
@@ -386,7 +434,10 @@ fn limits_are_exact() {
     );
     assert_eq!(outcome(&"M".repeat(10_000)), Some(Err(MethodTooLong)));
     assert_eq!(MethodTooLong.status().code(), 501);
+}
 
+#[test]
+fn the_limits_of_fields_are_exact() {
     let fields = |count: usize, end: &str| {
         outcome(&format!(
             "CONNECT h:1 HTTP/1.0\r\n{}{end}",
@@ -402,6 +453,22 @@ fn limits_are_exact() {
     assert_eq!(fields(HEAD_FIELDS_MAX + 1, ""), Some(Err(TooManyFields)));
     assert_eq!(TooManyFields.status().code(), 431);
 
+    let options = |count: usize| {
+        let names = "X, ".repeat(count);
+        outcome(&format!(
+            "GET / HTTP/1.0\r\nConnection: {names}close,,TE\r\n\r\n"
+        ))
+    };
+    assert_eq!(options(CONNECTION_OPTIONS_MAX), Some(Ok(())));
+    assert_eq!(
+        options(CONNECTION_OPTIONS_MAX + 1),
+        Some(Err(TooManyOptions))
+    );
+    assert_eq!(TooManyOptions.status().code(), 431);
+}
+
+#[test]
+fn the_limit_of_heads_is_exact() {
     let head = |bytes: usize, end: &str| {
         let frame = "CONNECT h:1 HTTP/1.0\r\nX: \r\n\r\n".len();
         format!(
@@ -448,4 +515,247 @@ fn cost_is_linear_however_the_bytes_arrive() {
         assert!(long <= 8 * short, "{step_bytes}: {short} and {long}");
     }
     assert!(touched(8192, 8191) >= 8192, "the count counts");
+}
+
+/// Fields that no option of Connection may take away.
+const INDISPENSABLE: &[&str] = &[
+    "Host",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Content-Encoding",
+    "Content-Range",
+    "Content-Type",
+    "Cache-Control",
+    "Expect",
+    "Max-Forwards",
+    "Via",
+    "Forwarded",
+    "X-Forwarded-For",
+];
+
+#[test]
+fn connection_may_not_name_what_the_message_cannot_lose() {
+    for name in INDISPENSABLE {
+        for name in [(*name).to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            for value in [
+                name.clone(),
+                format!("close, {name}"),
+                format!("x,\t{name} ,"),
+            ] {
+                let head = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {value}\r\n\r\n");
+                let error = read(head.as_bytes()).unwrap().unwrap_err();
+                assert_eq!(error, ConnectionField, "{value}");
+                assert_eq!(error.status().code(), 400);
+            }
+        }
+    }
+}
+
+/// A request with these lines behind Host; the version is given.
+fn with_lines(line: &str, lines: &[&str]) -> (String, RequestHead) {
+    let mut head = format!("{line}\r\nHost: h\r\n");
+    for line in lines {
+        head += line;
+        head += "\r\n";
+    }
+    head += "\r\n";
+    let request = parsed(head.as_bytes());
+    (head, request)
+}
+
+#[test]
+fn whether_the_client_goes_on_is_known() {
+    for (version, lines, expected) in [
+        ("1.1", &[][..], true),
+        ("1.1", &["Connection: keep-alive"], true),
+        ("1.1", &["Connection: close"], false),
+        ("1.1", &["Connection: CLOSE"], false),
+        ("1.1", &["Connection: keep-alive, close"], false),
+        (
+            "1.1",
+            &["Connection: close", "Connection: keep-alive"],
+            false,
+        ),
+        ("1.1", &["Connection: x", "connection:,\tClose,"], false),
+        ("1.1", &["Connection: closed"], true),
+        ("1.1", &["Proxy-Connection: close"], true),
+        ("1.0", &[], false),
+        ("1.0", &["Connection: Keep-Alive"], true),
+        ("1.0", &["Connection: Keep-Alive, close"], false),
+        ("1.0", &["Keep-Alive: timeout=5"], false),
+        ("1.0", &["Proxy-Connection: keep-alive"], false),
+    ] {
+        let (head, request) = with_lines(&format!("GET http://h/ HTTP/{version}"), lines);
+        assert_eq!(request.keeps_alive(), expected, "{head}");
+    }
+}
+
+#[test]
+fn what_an_upgrade_asks_for_is_known() {
+    for (version, lines, expected) in [
+        ("1.1", &[][..], Upgrade::None),
+        ("1.1", &["Upgrade: websocket"], Upgrade::None),
+        ("1.1", &["Connection: Upgrade"], Upgrade::None),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: websocket"],
+            Upgrade::WebSocket,
+        ),
+        (
+            "1.1",
+            &["Upgrade: WebSocket", "Connection: keep-alive, upgrade"],
+            Upgrade::WebSocket,
+        ),
+        (
+            "1.0",
+            &["Connection: Upgrade", "Upgrade: websocket"],
+            Upgrade::None,
+        ),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: h2c"],
+            Upgrade::Other,
+        ),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: websocket, h2c"],
+            Upgrade::Other,
+        ),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"],
+            Upgrade::Other,
+        ),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"],
+            Upgrade::Other,
+        ),
+        ("1.1", &["Connection: Upgrade", "Upgrade:"], Upgrade::Other),
+        (
+            "1.1",
+            &["Connection: Upgrade", "Upgrade: websocket/13"],
+            Upgrade::Other,
+        ),
+        (
+            "1.1",
+            &["Connection: Upgrade, HTTP2-Settings", "Upgrade: TLS/1.0"],
+            Upgrade::Other,
+        ),
+    ] {
+        let (head, request) = with_lines(&format!("GET http://h/ HTTP/{version}"), lines);
+        assert_eq!(request.upgrade(), expected, "{head}");
+    }
+}
+
+#[test]
+fn an_expectation_is_known() {
+    for (version, lines, expected) in [
+        ("1.1", &[][..], false),
+        ("1.1", &["Expect: 100-continue"], true),
+        ("1.1", &["expect: 100-Continue "], true),
+        ("1.1", &["Expect: x", "Expect: 100-continue"], true),
+        ("1.1", &["Expect: 100-continue, x"], false),
+        ("1.0", &["Expect: 100-continue"], false),
+    ] {
+        let (head, request) = with_lines(&format!("PUT http://h/ HTTP/{version}"), lines);
+        assert_eq!(request.expects_continue(), expected, "{head}");
+    }
+}
+
+#[test]
+fn methods_are_what_they_mean() {
+    for (method, kind, safe, idempotent) in [
+        ("CONNECT", MethodKind::Connect, false, false),
+        ("HEAD", MethodKind::Head, true, true),
+        ("OPTIONS", MethodKind::Options, true, true),
+        ("TRACE", MethodKind::Trace, true, true),
+        ("GET", MethodKind::Safe, true, true),
+        ("PROPFIND", MethodKind::Safe, true, true),
+        ("PUT", MethodKind::Idempotent, false, true),
+        ("DELETE", MethodKind::Idempotent, false, true),
+        ("POST", MethodKind::Other, false, false),
+        ("PATCH", MethodKind::Other, false, false),
+        // Methods have a case.
+        ("get", MethodKind::Other, false, false),
+        ("Head", MethodKind::Other, false, false),
+        ("connect", MethodKind::Other, false, false),
+        ("GETS", MethodKind::Other, false, false),
+    ] {
+        let (head, request) = with_lines(&format!("{method} h:1 HTTP/1.1"), &[]);
+        assert_eq!(request.kind(), kind, "{method}");
+        assert_eq!((kind.is_safe(), kind.is_idempotent()), (safe, idempotent));
+        assert_eq!(request.is_connect(head.as_bytes()), method == "CONNECT");
+    }
+}
+
+#[test]
+fn max_forwards_counts_for_two_methods() {
+    for (method, lines, expected) in [
+        ("OPTIONS", &[][..], None),
+        ("OPTIONS", &["Max-Forwards: 0"], Some(0)),
+        ("TRACE", &["max-forwards: 010 "], Some(10)),
+        (
+            "TRACE",
+            &["Max-Forwards: 99999999999999999999999999"],
+            Some(u64::MAX),
+        ),
+        ("GET", &["Max-Forwards: 0"], None),
+        ("GET", &["Max-Forwards: x", "Max-Forwards: y"], None),
+        ("HEAD", &["Max-Forwards: 1"], None),
+    ] {
+        let (head, request) = with_lines(&format!("{method} http://h/ HTTP/1.1"), lines);
+        assert_eq!(request.max_forwards(head.as_bytes()), expected, "{head}");
+    }
+}
+
+#[test]
+fn browsers_are_answered_in_html_and_tools_in_text() {
+    for (method, lines, expected) in [
+        ("GET", &[][..], ReplyBody::Text),
+        ("GET", &["Accept: */*"], ReplyBody::Text),
+        (
+            "GET",
+            &["Accept: text/html,application/xhtml+xml,*/*;q=0.8"],
+            ReplyBody::Html,
+        ),
+        (
+            "GET",
+            &["Accept: application/json, TEXT/HTML ;q=1"],
+            ReplyBody::Html,
+        ),
+        ("GET", &["Accept: text/plain, text/html"], ReplyBody::Text),
+        ("GET", &["Accept: text/html, text/plain"], ReplyBody::Html),
+        (
+            "GET",
+            &["Accept: x/y", "Accept: text/html"],
+            ReplyBody::Html,
+        ),
+        ("GET", &["Accept: text/htmlx"], ReplyBody::Text),
+        ("GET", &["Accept:"], ReplyBody::Text),
+        ("HEAD", &["Accept: text/html"], ReplyBody::None),
+        ("HEAD", &[], ReplyBody::None),
+    ] {
+        let (head, request) = with_lines(&format!("{method} / HTTP/1.1"), lines);
+        assert_eq!(request.reply_body(head.as_bytes()), expected, "{head}");
+        let html = lines
+            .iter()
+            .any(|line| line.to_lowercase().contains("html"))
+            && expected != ReplyBody::Text;
+        assert_eq!(request.prefers_html(head.as_bytes()), html, "{head}");
+    }
+}
+
+#[test]
+fn a_head_is_small_enough_to_be_copied() {
+    assert!(
+        size_of::<RequestHead>() <= 72,
+        "{}",
+        size_of::<RequestHead>()
+    );
+    assert!(
+        size_of::<ResponseHead>() <= 48,
+        "{}",
+        size_of::<ResponseHead>()
+    );
 }
