@@ -121,6 +121,8 @@ pub struct TcpStream {
     socket: OwnedFd,
     recv: RecvHalf,
     send: Option<Key>,
+    /// Dropped now, it would end something that must not look whole.
+    unfinished: bool,
 }
 
 impl TcpStream {
@@ -132,6 +134,7 @@ impl TcpStream {
             socket,
             recv: RecvHalf::default(),
             send: None,
+            unfinished: false,
         }
     }
 
@@ -302,6 +305,12 @@ impl TcpStream {
         let _ = sys::set_reset_on_close(self.socket.as_fd());
     }
 
+    /// Whether being dropped, as happens when the worker ends, is to send RST: in the middle of a message FIN could be
+    /// taken for its end.
+    pub fn set_unfinished(&mut self, unfinished: bool) {
+        self.unfinished = unfinished;
+    }
+
     /// Asks for every operation of this stream back.
     pub fn begin_close(&self) {
         self.recv.cancel(&self.rt);
@@ -341,6 +350,9 @@ impl AsFd for TcpStream {
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
+        if self.unfinished {
+            self.reset_on_close();
+        }
         let received = self.recv.abandon(&self.rt);
         let sent = self
             .send

@@ -42,7 +42,7 @@ pub(super) async fn serve(
     let dialled = match authority {
         Err(error) => Err(bad_head(error)),
         Ok(authority) => {
-            story.target(&authority);
+            story.target(&authority, Phase::Dial);
             dial(proxy, &mut client, &authority, &mut early).await
         }
     };
@@ -56,6 +56,7 @@ pub(super) async fn serve(
                 pass,
                 body: ReplyBody::Text,
                 answered: false,
+                moved: [0; 2],
             });
         }
     };

@@ -31,7 +31,7 @@ pub use forward::ForwardedField;
 pub use outcome::{Cause, Outcome, Phase, Side};
 pub use pipes::{PipeGauges, PipePool};
 pub use policy::Policy;
-pub use session::{refuse, session};
+pub use session::{refuse, session, turn_away};
 pub use upstream::UpstreamPool;
 pub use zero_copy::{ZeroCopyRoutes, ZeroCopySends};
 

@@ -13,10 +13,19 @@ use crate::net::{StreamGone, TcpStream};
 use crate::proto::http1::{HeadError, HeadScan, ReplyBody, RequestHead};
 use crate::rt::GatePass;
 
-/// Serves one accepted connection. When it asks for a tunnel, the tunnel goes on as a task of its own.
-pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
-    let mut client = TcpStream::new(&proxy.rt, socket);
-    let story = Story::begin(&proxy, &client);
+/// Serves one accepted connection. When it asks for a tunnel, the tunnel goes on as a task of its own. The story begins
+/// here and not with the first poll, which a connection does not live to see when its worker ends.
+pub fn session(
+    proxy: SharedProxy,
+    socket: OwnedFd,
+    pass: GatePass,
+) -> impl Future<Output = ()> + 'static {
+    let client = TcpStream::new(&proxy.rt, socket);
+    let story = Story::begin(&client, Phase::Head);
+    serve(proxy, client, story, pass)
+}
+
+async fn serve(proxy: SharedProxy, mut client: TcpStream, story: Story, pass: GatePass) {
     let served = match read_request(&proxy, &mut client).await {
         Ok(request) if request.head.is_connect(request.whole.head()) => {
             connect::serve(&proxy, client, request, VecDeque::new(), story, pass).await
@@ -30,6 +39,7 @@ pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
             pass,
             body: ReplyBody::Text,
             answered: false,
+            moved: [0; 2],
         }),
     };
     if let Err(refusal) = served {
@@ -38,16 +48,34 @@ pub async fn session(proxy: SharedProxy, socket: OwnedFd, pass: GatePass) {
 }
 
 /// Refuses a connection that there is no room for.
-pub async fn refuse(proxy: SharedProxy, socket: OwnedFd, cause: Cause) {
+pub fn refuse(
+    proxy: SharedProxy,
+    socket: OwnedFd,
+    cause: Cause,
+) -> impl Future<Output = ()> + 'static {
+    let (client, story, outcome) = unserved(&proxy, socket, cause);
+    async move {
+        answer(&proxy, client, &outcome, ReplyBody::Text).await;
+        drop(story);
+    }
+}
+
+/// Closes a connection without a word: there is not even room to refuse it, or its worker ends.
+pub fn turn_away(proxy: &Proxy, socket: OwnedFd, cause: Cause) {
+    drop(unserved(proxy, socket, cause));
+}
+
+/// A connection of which nothing is read, and how its story ends.
+fn unserved(proxy: &Proxy, socket: OwnedFd, cause: Cause) -> (TcpStream, Story, Outcome) {
     let client = TcpStream::new(&proxy.rt, socket);
-    let mut story = Story::begin(&proxy, &client);
+    let mut story = Story::begin(&client, Phase::Accept);
     let outcome = Outcome {
         side: Side::Proxy,
         phase: Phase::Accept,
         cause,
     };
-    answer(&proxy, client, &outcome, ReplyBody::Text).await;
-    story.end(&proxy, &outcome, 0, 0);
+    story.end(outcome, 0, 0);
+    (client, story, outcome)
 }
 
 /// A request, its head parsed.
@@ -67,18 +95,20 @@ pub(super) struct Refusal {
     pub(super) body: ReplyBody,
     /// An answer has begun, and is cut off.
     pub(super) answered: bool,
+    /// Bytes that had been passed on before, up and down.
+    pub(super) moved: [u64; 2],
 }
 
 impl Refusal {
     async fn tell(mut self, proxy: &Proxy) {
+        self.story.end(self.outcome, self.moved[0], self.moved[1]);
         if self.answered {
             self.client.reset_on_close();
             self.client.close().await;
         } else {
             answer(proxy, self.client, &self.outcome, self.body).await;
         }
-        self.story.end(proxy, &self.outcome, 0, 0);
-        drop(self.pass);
+        drop((self.story, self.pass));
     }
 }
 

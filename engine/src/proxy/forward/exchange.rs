@@ -62,12 +62,13 @@ impl Conversation {
     /// Judges the request, and makes ready what goes up. Nothing is dialled before it is known to be sound.
     fn begin(&mut self, request: Request) -> Result<Exchange, Outcome> {
         let Request { head, whole } = request;
-        self.answering = false;
         self.reply_body = head.reply_body(whole.head());
         let asked = Asked::judge(&head, whole.head())?;
         asked.write_key(whole.head(), self.on_loopback, &mut self.key);
-        self.story
-            .target(&self.key.get(1..).unwrap_or_default().escape_ascii());
+        self.story.target(
+            &self.key.get(1..).unwrap_or_default().escape_ascii(),
+            Phase::Exchange,
+        );
         self.take_upstream();
         let sent = asked.rewritten(&self.proxy, &head, whole.head(), &self.forwarded);
         let reused = self.upstream.is_some();
@@ -94,13 +95,17 @@ impl Conversation {
 
     /// The connection at hand if it leads there, or one from the pool.
     fn take_upstream(&mut self) {
-        if let Some(upstream) = self.upstream.take() {
-            if *upstream.key == *self.key {
+        if let Some(mut upstream) = self.upstream.take() {
+            if *upstream.key != *self.key {
+                super::release(&self.proxy, upstream);
+            } else if upstream.stream.poll_received().is_ready() {
+                // It has ended, or says what nobody asked for.
+                self.discard(upstream);
+            } else {
                 self.upstream = Some(upstream);
                 self.proxy.counters.reused.add(1);
                 return;
             }
-            super::release(&self.proxy, upstream);
         }
         if let Some(stream) = self.proxy.upstreams.take(&self.key) {
             self.proxy.counters.reused.add(1);
@@ -361,10 +366,12 @@ impl Conversation {
             Framing::Chunked => (Framing::UntilClose, Body::Dechunked(Box::default())),
             Framing::UntilClose => (framing, Body::Stream),
         };
-        let whole_request = self.halves[UP].done() && !exchange.cut_short;
+        let whole_request = self.halves[UP].done();
+        // An origin that closes before the request is whole wants no more of it, so the rest of it leads nowhere.
         let keep = exchange.asked.keeps_alive
             && sent_framing != Framing::UntilClose
-            && whole_request
+            && !exchange.cut_short
+            && (whole_request || head.keeps_alive())
             && !self.proxy.draining.get();
         let connection = match (keep, exchange.asked.modern) {
             (false, _) => ConnectionField::Close,
@@ -374,7 +381,11 @@ impl Conversation {
         let sent = self.rewritten(head, &whole, sent_framing, connection);
         self.begin_download(body, sent, whole)?;
         self.answering = true;
+        self.client.set_unfinished(true);
         self.download(exchange).await?;
+        self.client.set_unfinished(false);
+        self.answering = false;
+        let whole_request = self.halves[UP].done() && !exchange.cut_short;
         let rest = self.halves[DOWN].take_rest();
         while self.halves[DOWN].take_rest().is_some() {}
         // An origin that says more than it was asked for is not asked again.
@@ -387,7 +398,11 @@ impl Conversation {
             std::iter::from_fn(|| self.halves[UP].take_rest()).collect();
         input.append(&mut self.input);
         self.input = input;
-        Ok(if keep { After::KeepAlive } else { After::Close })
+        Ok(if keep && whole_request {
+            After::KeepAlive
+        } else {
+            After::Close
+        })
     }
 
     fn rewritten(

@@ -223,19 +223,21 @@ impl Conversation {
             release(&self.proxy, upstream);
         }
         let [up, down] = self.moved();
-        close_in_stages(&self.proxy, self.client).await;
         let outcome = Outcome {
             side: Side::Proxy,
             phase: Phase::Exchange,
             cause: Cause::Done,
         };
-        self.story.end(&self.proxy, &outcome, up, down);
+        self.story.end(outcome, up, down);
+        close_in_stages(&self.proxy, self.client).await;
+        drop((self.story, self.pass));
         Ok(())
     }
 
     /// Ends it with an answer of this proxy's own, or, when an answer has begun already, with RST: nobody may take what
     /// was cut off for whole.
     async fn refuse(mut self, outcome: Outcome) -> Result<(), Refusal> {
+        let moved = self.moved();
         for half in &mut self.halves {
             half.stop(&self.proxy);
         }
@@ -250,6 +252,7 @@ impl Conversation {
             pass: self.pass,
             body: self.reply_body,
             answered: self.answering,
+            moved,
         })
     }
 

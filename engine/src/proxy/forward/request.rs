@@ -34,8 +34,8 @@ impl Asked {
         };
         let method = head.kind();
         // RFC 9110 section 7.6.2: the proxy is the last to get this request.
-        let for_proxy = method == MethodKind::Options && head.max_forwards(bytes) == Some(0);
-        if method == MethodKind::Trace || for_proxy {
+        let counted = matches!(method, MethodKind::Options | MethodKind::Trace);
+        if counted && head.max_forwards(bytes) == Some(0) {
             return Err(refused(NOTHING_TO_SAY));
         }
         let websocket = match head.upgrade() {
@@ -97,7 +97,7 @@ impl Asked {
     }
 }
 
-/// To TRACE, which would tell what other fields this proxy was sent, and to OPTIONS about itself.
+/// To OPTIONS and TRACE about this proxy itself.
 const NOTHING_TO_SAY: Cause = Cause::Head(HeadError::MethodNotImplemented);
 
 /// The client's own fault.
