@@ -94,8 +94,14 @@ pub(super) async fn dial(
     let on_loopback = is_on_loopback(proxy, client);
     let allowed = |address: IpAddr, port: u16| proxy.policy.allows(on_loopback, address, port);
     let deadline = proxy.rt.now() + proxy.connect_timeout;
-    let dial = proxy.dialler.dial(authority, &allowed, deadline);
-    dial_while_listening(client, early, dial).await
+    loop {
+        let dial = proxy.dialler.dial(authority, &allowed, deadline);
+        match dial_while_listening(client, early, dial).await {
+            // Idle connections are kept for the good of others, not at their cost.
+            Err(outcome) if outcome.is_shortage() && proxy.upstreams.clear() => {}
+            dialled => return dialled,
+        }
+    }
 }
 
 /// Receive buffers of early bytes after which the client is not listened to until the dial is over.

@@ -121,6 +121,11 @@ impl Outcome {
         }
     }
 
+    /// Whether this process has no descriptors or ports left.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(self.cause, Cause::Dial(DialError::Exhausted(_)))
+    }
+
     /// What the client is told; `None` when there is nobody to tell, or when the tunnel stands already.
     #[must_use]
     pub fn reply(&self) -> Option<Reply> {

@@ -181,7 +181,7 @@ fn validate(config: &Config) -> Result<(), StartError> {
 /// Each connection may need a descriptor at either end.
 fn connections_max(config: &Config, descriptors: u64) -> usize {
     let workers = config.cores.len() as u64;
-    let per_worker = 2 * limits::PIPES_MAX as u64 + 16;
+    let per_worker = (2 * limits::PIPES_MAX + limits::UPSTREAM_IDLE_MAX) as u64 + 16;
     let reserved = (limits::DESCRIPTORS_RESERVED + workers * per_worker).min(descriptors / 2);
     let fit = (descriptors - reserved) / 2;
     if let Some(asked) = config.max_connections {

@@ -295,7 +295,10 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener) {
                     worker.proxy.counters.accepted.add(1);
                     place(&worker, socket);
                 }
-                Ok(Accepted::Shed(socket)) => shed(&worker, socket, Cause::Exhausted),
+                Ok(Accepted::Shed(socket)) => {
+                    worker.proxy.upstreams.clear();
+                    shed(&worker, socket, Cause::Exhausted);
+                }
                 Err(error) => {
                     error!(%error, "this listener accepts no more");
                     return;

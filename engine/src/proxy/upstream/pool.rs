@@ -107,10 +107,10 @@ impl UpstreamPool {
         !hosts.is_empty()
     }
 
-    /// Closes all of them.
-    pub fn clear(&self) {
+    /// Closes all of them. Says whether there were any.
+    pub fn clear(&self) -> bool {
         self.hosts.borrow_mut().clear();
-        self.idle.set(0);
+        self.idle.replace(0) > 0
     }
 
     /// How many there are.
