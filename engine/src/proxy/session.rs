@@ -60,7 +60,7 @@ pub fn refuse(
     }
 }
 
-/// Closes a connection without a word: there is not even room to refuse it, or its worker ends.
+/// Closes a connection without a word, because there is not even room to refuse it.
 pub fn turn_away(proxy: &Proxy, socket: OwnedFd, cause: Cause) {
     drop(unserved(proxy, socket, cause));
 }

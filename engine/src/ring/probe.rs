@@ -360,8 +360,8 @@ mod tests {
         let report = capabilities(&[]);
         assert_eq!(report.refusal, None);
         assert!(
-            start.elapsed() < Duration::from_millis(500),
-            "took {:?}",
+            start.elapsed() < PROBE_DEADLINE,
+            "took {:?}, so a trial ran into its deadline",
             start.elapsed()
         );
         assert!(report.rows.iter().all(|row| !row.needed || row.found));

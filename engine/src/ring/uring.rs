@@ -455,7 +455,8 @@ impl Drop for Ring {
         // A ring that ends in an error may have its port open.
         self.port.close();
         // The kernel ends a closed ring in the background. Memory that it may still write to or read from then must
-        // outlive the process's interest in it, so it is leaked: this happens when a worker ends in an error, or when the end of an operation took too long.
+        // outlive the process's interest in it, so it is leaked: this happens when a worker ends in an error, or when the
+        // end of an operation took too long.
         let joined = self.slab.len() == 0;
         // SAFETY: each field is dropped at most once, here, and not used again; the ring goes before its memory.
         unsafe {
