@@ -11,6 +11,7 @@ mod network;
 mod origin;
 mod process;
 mod proxy;
+mod web;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub(crate) use network::{in_own_network, skip};
 pub(crate) use origin::{Blackhole, Echo, Origin, Side, Tunnel, ipv6_loopback, loopback};
 pub(crate) use process::{Process, raise_file_limit};
 pub(crate) use proxy::{Footing, Launch, Proxy, Snapshot, first_core};
+pub(crate) use web::{Exchange, Head, HttpMessage, Wire, about, chunked, get, send_chunked};
 
 /// How long an event may take before the test says that it will not come. Generous, because the machine may be busy;
 /// nothing waits this long when the program is right.

@@ -74,14 +74,51 @@ impl Origin {
         prepare(self.listener.accept().expect("a connection was there").0)
     }
 
+    /// The next connection, which the proxy makes for `client`. Panics at once if that is answered instead.
+    #[track_caller]
+    pub(crate) fn accept_for(&self, client: &TcpStream) -> TcpStream {
+        await_before(&self.listener, client);
+        self.accept()
+    }
+
+    /// The next connection, if there is one already.
+    #[track_caller]
+    pub(crate) fn accept_if_there(&self) -> Option<TcpStream> {
+        match self.listener.accept() {
+            Ok((stream, _)) => Some(prepare(stream)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Panics if anybody has connected. The kernel queues a connection before the side that connects knows of it, so
     /// what the proxy had dialled before it answered is seen here.
     #[track_caller]
     pub(crate) fn expect_untouched(&self) {
-        match self.listener.accept() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            other => panic!("the origin was dialled: {other:?}"),
-        }
+        let touched = self.accept_if_there();
+        assert!(touched.is_none(), "the origin was dialled: {touched:?}");
+    }
+}
+
+/// Waits until there is something to read or to accept at the origin. Panics when it comes to the client first, with
+/// what that is.
+#[track_caller]
+pub(super) fn await_before(origin: impl std::os::fd::AsFd, client: &TcpStream) {
+    let patience = Timespec {
+        tv_sec: PATIENCE.as_secs() as i64,
+        tv_nsec: 0,
+    };
+    let mut wanted = [
+        PollFd::new(&origin, PollFlags::IN),
+        PollFd::new(client, PollFlags::IN),
+    ];
+    let ready = poll(&mut wanted, Some(&patience)).expect("poll");
+    assert_ne!(ready, 0, "the origin heard of nothing within {PATIENCE:?}");
+    if wanted[0].revents().is_empty() {
+        let mut bytes = [0; 1024];
+        let seen = client.peek(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes[..*seen.as_ref().unwrap_or(&0)]);
+        panic!("the client heard first, and not the origin: {seen:?} {text}");
     }
 }
 

@@ -1,0 +1,250 @@
+//! The rows about responses that come before the request is whole: 1xx, `Expect`, and final ones.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::*;
+use crate::{GET, OK, POST};
+
+const EXPECTS: &str = "POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n\
+                       Content-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+
+#[test]
+fn expect_100_continue_passes_and_so_does_the_100() {
+    let proxy = Proxy::start(&[]);
+    for request in [
+        EXPECTS.to_owned(),
+        EXPECTS.replace("100-continue", "100-Continue"),
+        EXPECTS.replace("Content-Length: 5", "Transfer-Encoding: chunked"),
+    ] {
+        let mut exchange = Exchange::begin(&proxy, &request);
+        let expect = exchange.asked.field("Expect").map(str::to_lowercase);
+        assert_eq!(
+            expect.as_deref(),
+            Some("100-continue"),
+            "{}",
+            exchange.asked.text
+        );
+        exchange.server.expect_quiet(Duration::from_millis(50));
+        exchange.server.send("HTTP/1.1 100 Continue\r\n\r\n");
+        let interim = exchange.client.head();
+        assert_eq!(interim.status(), 100, "{}", interim.text);
+        let chunked = exchange.asked.field("Transfer-Encoding").is_some();
+        exchange.client.send(if chunked {
+            "5\r\nhello\r\n0\r\n\r\n"
+        } else {
+            "hello"
+        });
+        let head = exchange.asked.clone();
+        assert_eq!(
+            exchange.server.try_body_of(head).expect("the body").text(),
+            "hello"
+        );
+        assert_eq!(exchange.answer(OK).text(), "ok");
+        exchange.again(GET);
+        assert_eq!(
+            exchange.answer(OK).text(),
+            "ok",
+            "both connections are in step"
+        );
+    }
+}
+
+#[test]
+fn expect_100_continue_that_the_origin_answers_417_at_once() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    let mut exchange = Exchange::begin(&proxy, EXPECTS);
+    let reply = exchange.answer("HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno");
+    assert_eq!((reply.status(), reply.text()), (417, "no"));
+    drop(exchange.client);
+    let (seen, _) = exchange.server.rest(); // the connection is of no use to anybody else
+    assert!(seen.is_empty(), "{:?}", String::from_utf8_lossy(&seen));
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn expect_100_continue_that_the_origin_never_answers_lets_the_body_flow() {
+    let proxy = Proxy::start(&[]);
+    let mut exchange = Exchange::begin(&proxy, EXPECTS);
+    exchange.client.send("hello"); // a client may stop waiting (RFC 9110 section 10.1.1)
+    assert_eq!(exchange.server.exactly(5), b"hello");
+    assert_eq!(exchange.answer(OK).text(), "ok");
+
+    let mut exchange = Exchange::begin(&proxy, &(EXPECTS.to_owned() + "hello"));
+    assert_eq!(
+        exchange.server.exactly(5),
+        b"hello",
+        "also in the segment of the head"
+    );
+    assert_eq!(exchange.answer(OK).text(), "ok");
+    exchange.again(GET);
+    assert_eq!(
+        exchange.answer(OK).text(),
+        "ok",
+        "both connections are in step"
+    );
+}
+
+#[test]
+fn expect_100_continue_where_the_100_crosses_the_body() {
+    let proxy = Proxy::start(&[]);
+    let mut exchange = Exchange::begin(&proxy, &(EXPECTS.to_owned() + "hello"));
+    assert_eq!(exchange.server.exactly(5), b"hello");
+    exchange.server.send("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(exchange.answer(OK).status(), 100);
+    assert_eq!(exchange.client.response().text(), "ok");
+}
+
+#[test]
+fn interim_1xx_pass_back_as_they_come_with_their_fields() {
+    let proxy = Proxy::start(&[]);
+    let mut exchange = Exchange::get(&proxy);
+    for round in 0..2 {
+        for (status, line) in [
+            (100, ""),
+            (103, "Link: </a>; rel=preload\r\n"),
+            (102, ""),
+            (103, "Link: </b>\r\n"),
+            (199, ""),
+        ] {
+            exchange
+                .server
+                .send(format!("HTTP/1.1 {status} Interim\r\n{line}\r\n"));
+            let interim = exchange.client.head(); // before anything else comes
+            assert_eq!(interim.status(), status);
+            let field = line.trim_end().strip_prefix("Link: ");
+            assert_eq!(interim.field("Link"), field, "{}", interim.text);
+            assert_eq!(interim.field("Content-Length"), None, "{}", interim.text);
+        }
+        assert_eq!(exchange.answer(OK).text(), "ok", "round {round}");
+        exchange.again(GET);
+    }
+}
+
+#[test]
+fn interim_101_that_nobody_asked_for_is_502() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    for fields in [
+        "",
+        "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    ] {
+        let mut exchange = Exchange::get(&proxy);
+        let reply = exchange.answer(format!(
+            "HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nraw bytes"
+        ));
+        reply.expect_some_error(502);
+        assert!(
+            !reply.body.windows(3).any(|part| part == b"raw"),
+            "nothing of it is relayed"
+        );
+        exchange.server.rest();
+    }
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn early_final_response_while_the_upload_still_runs_is_delivered_at_once() {
+    let proxy = Proxy::start(&[]);
+    let length = 200_000_usize;
+    for field in [
+        format!("Content-Length: {length}"),
+        "Transfer-Encoding: chunked".to_owned(),
+    ] {
+        let request = format!("POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n{field}\r\n\r\n");
+        let mut exchange = Exchange::begin(&proxy, &request);
+        let chunked = field.starts_with('T');
+        let smuggled = about(
+            exchange.origin.address(),
+            &GET.replace("ORIGIN/ ", "ORIGIN/smuggled "),
+        );
+        let reply = exchange.answer("HTTP/1.1 413 Enough\r\nContent-Length: 6\r\n\r\nenough");
+        assert_eq!(
+            (reply.status(), reply.text()),
+            (413, "enough"),
+            "not a byte of the body was sent yet"
+        );
+        // Whatever becomes of the rest, none of it is a request, and a request behind it is not lost in silence.
+        let mut body = smuggled.repeat(length / smuggled.len() + 1).into_bytes();
+        body.truncate(length);
+        let body = if chunked {
+            crate::chunked(&body, &[5000])
+        } else {
+            body
+        };
+        let next = about(
+            exchange.origin.address(),
+            &GET.replace("ORIGIN/ ", "ORIGIN/next "),
+        );
+        let sending = exchange
+            .client
+            .stream()
+            .try_clone()
+            .expect("a descriptor is left");
+        let kept = thread::scope(|scope| {
+            scope.spawn(move || {
+                // It may be closed meanwhile.
+                std::io::Write::write_all(&mut &sending, &[&body, next.as_bytes()].concat()).ok();
+            });
+            let head = exchange.asked.clone();
+            exchange
+                .server
+                .try_body_of(head)
+                .is_ok_and(|asked| asked.body.len() == length)
+        });
+        let onto_the_same = kept.then(|| exchange.server.try_head().ok()).flatten();
+        let other = exchange.origin.accept_if_there().map(Wire::new);
+        let start = onto_the_same.or(other.and_then(|mut wire| wire.try_head().ok()));
+        match start {
+            Some(head) => assert_eq!(head.start_line(), "GET /next HTTP/1.1"),
+            None => drop(exchange.client.rest()), // closed
+        }
+    }
+}
+
+#[test]
+fn early_final_response_of_an_origin_that_closes_is_delivered_whole() {
+    for (mode, tuning) in [("off", "1,1,1000000"), ("splice", "1,1,1000000")] {
+        let proxy = Launch::new(&["--zero-copy", mode]).tuning(tuning).start();
+        let start = proxy.footing();
+        for closes in ["later", "fin", "reset"] {
+            let mut exchange = Exchange::begin(
+                &proxy,
+                "POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\nContent-Length: 100000000\r\n\r\n",
+            );
+            // The origin takes nothing, so that bytes wait in every place where they can.
+            write_until_stalled(
+                exchange.client.stream(),
+                64 << 20,
+                Duration::from_millis(200),
+            );
+            exchange.server.send(
+                "HTTP/1.1 413 Enough\r\nConnection: close\r\nContent-Length: 6\r\n\r\nenough",
+            );
+            if closes == "fin" {
+                exchange.server.finish();
+            }
+            let reply = exchange.client.response();
+            assert_eq!((reply.status(), reply.text()), (413, "enough"), "{closes}");
+            if closes == "reset" {
+                reset(exchange.server.into_stream());
+            }
+            exchange.client.rest(); // the upload cannot be whole, so the connection ends
+        }
+        proxy.await_gauges(&start);
+    }
+}
+
+#[test]
+fn early_final_response_before_a_body_of_which_nothing_comes_keeps_nobody_waiting() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    let mut exchange = Exchange::begin(&proxy, POST);
+    let reply =
+        exchange.answer("HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    assert_eq!((reply.status(), reply.text()), (401, "no"));
+    drop(exchange);
+    proxy.await_gauges(&start);
+}
