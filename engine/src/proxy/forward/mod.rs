@@ -219,6 +219,7 @@ impl Conversation {
 
     /// Ends the client's connection in order.
     async fn close(mut self) -> Result<(), Refusal> {
+        self.stop_halves();
         if let Some(upstream) = self.upstream.take() {
             release(&self.proxy, upstream);
         }
@@ -238,9 +239,7 @@ impl Conversation {
     /// was cut off for whole.
     async fn refuse(mut self, outcome: Outcome) -> Result<(), Refusal> {
         let moved = self.moved();
-        for half in &mut self.halves {
-            half.stop(&self.proxy);
-        }
+        self.stop_halves();
         if let Some(upstream) = self.upstream.take() {
             upstream.stream.reset_on_close();
             upstream.stream.close().await;
@@ -287,6 +286,12 @@ impl Conversation {
             self.pass,
         )
         .await
+    }
+
+    fn stop_halves(&mut self) {
+        for half in &mut self.halves {
+            half.stop(&self.proxy);
+        }
     }
 
     fn moved(&self) -> [u64; 2] {

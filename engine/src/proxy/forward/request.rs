@@ -39,11 +39,16 @@ impl Asked {
             return Err(refused(NOTHING_TO_SAY));
         }
         let websocket = match head.upgrade() {
-            Upgrade::WebSocket => {
+            // RFC 6455 section 4.1: any other request that says so is an ordinary one.
+            Upgrade::WebSocket
+                if head.method.of(bytes) == b"GET"
+                    && head.version == Version::Http11
+                    && head.framing() == Framing::None =>
+            {
                 let read = ClientHandshake::read(head.fields(bytes));
                 Some(read.map_err(|error| refused(Cause::Handshake(error)))?)
             }
-            Upgrade::None | Upgrade::Other => None,
+            _ => None,
         };
         Ok(Self {
             target,

@@ -87,17 +87,14 @@ impl UpstreamPool {
         }
     }
 
-    /// Closes those that have been idle since `before`. Says whether any are left.
+    /// Closes those that have been idle since `before`, and those that their origin has closed. Says whether any are
+    /// left.
     fn trim(&self, before: Instant) -> bool {
         let mut hosts = self.hosts.borrow_mut();
         hosts.retain(|_, connections| {
-            while connections
-                .front()
-                .is_some_and(|oldest| oldest.since <= before)
-            {
-                connections.pop_front();
-                self.idle.set(self.idle.get() - 1);
-            }
+            let all = connections.len();
+            connections.retain(|idle| idle.since > before && sys::is_quiet(idle.stream.as_fd()));
+            self.idle.set(self.idle.get() - (all - connections.len()));
             !connections.is_empty()
         });
         // A crawler that has left leaves no large empty table behind.
