@@ -36,7 +36,7 @@ pub(crate) enum Command {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
 pub(crate) struct Run {
-    /// what to run: W1, W5, W8, W9 or ping; see `list`
+    /// what to run: W1, W3, W4, W5, W8, W9, W12, W16 or ping; see `list`
     #[argh(option)]
     pub(crate) workload: Workload,
 
@@ -53,13 +53,23 @@ pub(crate) struct Run {
     #[argh(option)]
     pub(crate) spawn: Option<String>,
 
-    /// how the peer is spoken to: connect (a proxy) or tcp (a relay) [default: connect]
+    /// how the peer is spoken to: connect (a proxy), forward (a proxy, by HTTP requests in absolute-form) or tcp (a
+    /// relay or a reverse proxy) [default: connect]
     #[argh(option, default = "Mode::Connect", from_str_fn(mode_of))]
     pub(crate) mode: Mode,
 
     /// connections [default: each number that `list` shows, one after the other]
     #[argh(option, from_str_fn(count_of))]
     pub(crate) connections: Option<usize>,
+
+    /// size of an echo, a body, a message, or a turn of W5 [default: each size that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) bytes: Option<usize>,
+
+    /// an open loop: so many questions a second, over all connections, at planned times [default: a closed loop, as
+    /// fast as answers come]
+    #[argh(option, from_str_fn(rate_of))]
+    pub(crate) rate: Option<u64>,
 
     /// length of each timed part [default: 3s]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
@@ -94,7 +104,7 @@ pub(crate) struct Run {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "pair", help_triggers("-h", "--help"))]
 pub(crate) struct Pair {
-    /// what to run: W1, W5, W8, W9 or ping; see `list`
+    /// what to run: W1, W3, W4, W5, W8, W9, W12, W16 or ping; see `list`
     #[argh(option)]
     pub(crate) workload: Workload,
 
@@ -106,11 +116,11 @@ pub(crate) struct Pair {
     #[argh(option)]
     pub(crate) b: String,
 
-    /// how A is spoken to: connect (a proxy) or tcp (a relay) [default: connect]
+    /// how A is spoken to: connect, forward or tcp, as with run's --mode [default: connect]
     #[argh(option, default = "Mode::Connect", from_str_fn(mode_of))]
     pub(crate) a_mode: Mode,
 
-    /// how B is spoken to: connect (a proxy) or tcp (a relay) [default: connect]
+    /// how B is spoken to: connect, forward or tcp, as with run's --mode [default: connect]
     #[argh(option, default = "Mode::Connect", from_str_fn(mode_of))]
     pub(crate) b_mode: Mode,
 
@@ -133,6 +143,15 @@ pub(crate) struct Pair {
     /// connections [default: each number that `list` shows, one after the other]
     #[argh(option, from_str_fn(count_of))]
     pub(crate) connections: Option<usize>,
+
+    /// size of an echo, a body, a message, or a turn of W5 [default: each size that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) bytes: Option<usize>,
+
+    /// an open loop: so many questions a second, over all connections, at planned times [default: a closed loop, as
+    /// fast as answers come]
+    #[argh(option, from_str_fn(rate_of))]
+    pub(crate) rate: Option<u64>,
 
     /// length of each timed part [default: 3s]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
@@ -196,23 +215,39 @@ pub(crate) fn parse() -> Result<Result<Command, String>, String> {
         .collect();
     let typed: Vec<&str> = typed.iter().skip(1).map(String::as_str).collect();
     match Arguments::from_args(&["ringway-bench"], &typed) {
-        Ok(Arguments {
-            command: Command::Run(run),
-        }) if run.pid.is_some() && run.spawn.is_some() => {
-            Err("--pid and --spawn exclude each other".to_owned())
-        }
-        Ok(arguments) => Ok(Ok(arguments.command)),
+        Ok(Arguments { command }) => check(&command).map(|()| Ok(command)),
         Err(EarlyExit { output, status }) => {
             status.map_or_else(|()| Err(output.clone()), |()| Ok(Err(output.clone())))
         }
     }
 }
 
+/// What no option says alone.
+fn check(command: &Command) -> Result<(), String> {
+    let (workload, modes, rate) = match command {
+        Command::Run(run) if run.pid.is_some() && run.spawn.is_some() => {
+            return Err("--pid and --spawn exclude each other".to_owned());
+        }
+        Command::Run(run) => (run.workload, vec![run.mode], run.rate),
+        Command::Pair(pair) => (pair.workload, vec![pair.a_mode, pair.b_mode], pair.rate),
+        Command::Relay(_) | Command::List(_) => return Ok(()),
+    };
+    let name = workload.name();
+    if !modes.into_iter().all(|mode| workload.takes(mode)) {
+        return Err(format!("{name} is no HTTP, which mode forward is for"));
+    }
+    if rate.is_some() && !workload.takes_rate() {
+        return Err(format!("{name} has no --rate"));
+    }
+    Ok(())
+}
+
 fn mode_of(text: &str) -> Result<Mode, String> {
     match text {
         "connect" => Ok(Mode::Connect),
         "tcp" => Ok(Mode::Tcp),
-        _ => Err("give connect or tcp".to_owned()),
+        "forward" => Ok(Mode::Forward),
+        _ => Err("give connect, forward or tcp".to_owned()),
     }
 }
 
@@ -238,6 +273,10 @@ fn count_of(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|count| (1..=1 << 30).contains(count));
     count.ok_or_else(|| "give a whole number above zero".to_owned())
+}
+
+fn rate_of(text: &str) -> Result<u64, String> {
+    count_of(text).map(|rate| rate as u64)
 }
 
 fn duration_of(text: &str) -> Result<Duration, String> {
@@ -292,6 +331,9 @@ mod tests {
         ));
         assert!(typed(
             "pair --workload w5 --a x --b y --b-mode tcp --pairs 7 --core none --noise"
+        ));
+        assert!(typed(
+            "run --workload W3 --mode forward --rate 15000 --bytes 2"
         ));
         assert!(typed(
             "relay --listen 127.0.0.1:1 --target 127.0.0.1:2 --pipe-bytes 65536"

@@ -29,7 +29,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::args::{Command, Pair, Relay, Run};
 use crate::measure::{Contender, From, Setting};
 use crate::progress::Progress;
-use crate::workload::Timing;
+use crate::workload::{Case, Timing};
 
 const EXIT_USAGE: u8 = 2;
 
@@ -63,6 +63,7 @@ fn run(typed: &Run) -> Result<(), String> {
         timing: Timing {
             duration: typed.duration,
             warm_up: typed.warm_up,
+            rate: typed.rate,
         },
         wait: typed.load_wait,
         core: typed.core.0,
@@ -76,17 +77,16 @@ fn run(typed: &Run) -> Result<(), String> {
         },
     };
     peer::pin(typed.load_core.0).map_err(text)?;
-    let connections = connections(&setting, typed.connections);
-    let mut cases = Vec::new();
-    for connections in connections {
+    let mut done = Vec::new();
+    for case in cases(&setting, typed.connections, typed.bytes) {
         let mut progress = Progress::new(1);
-        progress.step(&format!("{} x{connections}", setting.workload.name()));
-        let figures = measure::run(&setting, &contender, connections)?;
+        progress.step(&format!("{} {case}", setting.workload.name()));
+        let figures = measure::run(&setting, &contender, case)?;
         drop(progress);
-        report::run(setting.workload, connections, &figures).map_err(text)?;
-        cases.push((connections, figures));
+        report::run(setting.workload, case, &figures).map_err(text)?;
+        done.push((case, figures));
     }
-    let result = || report::run_json(&setting, &contender, &cases);
+    let result = || report::run_json(&setting, &contender, &done);
     write_out(typed.out.as_deref(), result)
 }
 
@@ -97,6 +97,7 @@ fn pair(typed: &Pair) -> Result<(), String> {
         timing: Timing {
             duration: typed.duration,
             warm_up: typed.warm_up,
+            rate: typed.rate,
         },
         wait: typed.load_wait,
         core: typed.core.0,
@@ -114,10 +115,10 @@ fn pair(typed: &Pair) -> Result<(), String> {
     peer::pin(typed.load_core.0).map_err(text)?;
     let mut comparisons = Vec::new();
     let mut noise = Vec::new();
-    for connections in connections(&setting, typed.connections) {
+    for case in cases(&setting, typed.connections, typed.bytes) {
         let compare = |sides: [&Contender; 2], names: [&str; 2]| {
             let mut progress = Progress::new(2 * typed.pairs);
-            let pairs = measure::pairs(&setting, sides, connections, typed.pairs, &mut progress)?;
+            let pairs = measure::pairs(&setting, sides, case, typed.pairs, &mut progress)?;
             drop(progress);
             report::comparison(setting.workload, names, &pairs).map_err(text)?;
             Ok::<_, String>(pairs)
@@ -138,11 +139,20 @@ fn relay(typed: &Relay) -> Result<(), String> {
     }
 }
 
-fn connections(setting: &Setting, typed: Option<usize>) -> Vec<usize> {
-    typed.map_or_else(
-        || setting.workload.connections().to_vec(),
-        |connections| vec![connections],
-    )
+/// The points to be run: each number of connections with each size, where nothing else was typed.
+fn cases(setting: &Setting, connections: Option<usize>, bytes: Option<usize>) -> Vec<Case> {
+    let of = |typed: Option<usize>, usual: &[usize]| {
+        typed.map_or_else(|| usual.to_vec(), |typed| vec![typed])
+    };
+    let connections = of(connections, setting.workload.connections());
+    let bytes = of(bytes, setting.workload.bytes());
+    let all = connections.into_iter().flat_map(|connections| {
+        bytes
+            .iter()
+            .map(move |&bytes| Case { connections, bytes })
+            .collect::<Vec<_>>()
+    });
+    all.collect()
 }
 
 fn write_out(

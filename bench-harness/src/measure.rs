@@ -12,7 +12,7 @@ use crate::peer::Peer;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::spread::Spread;
-use crate::workload::{self, Timing, Workload};
+use crate::workload::{self, Case, Timing, Workload};
 
 /// What all runs of one call have in common.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ pub(crate) enum From {
 /// The figures of pairs of runs.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    pub(crate) connections: usize,
+    pub(crate) case: Case,
     /// The figures of A and of B, pair by pair.
     pub(crate) pairs: Vec<[Vec<Figure>; 2]>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Row {
 pub(crate) fn run(
     setting: &Setting,
     contender: &Contender,
-    connections: usize,
+    case: Case,
 ) -> Result<Vec<Figure>, String> {
     let mut peer = match &contender.from {
         From::Command(command) => Some(Peer::start(command, contender.proxy, setting.core)?),
@@ -85,10 +85,10 @@ pub(crate) fn run(
     };
     let figures = process.and_then(|process| {
         let (workload, timing) = (setting.workload, setting.timing);
-        workload::run(workload, connections, target, timing, process.as_ref())
+        workload::run(workload, case, target, timing, process.as_ref())
     });
     let workload = setting.workload.name();
-    let what = |error| format!("{workload} with {connections} connections is void: {error}");
+    let what = |error| format!("{workload} {case} is void: {error}");
     match (figures, &mut peer) {
         (Ok(figures), _) => Ok(figures),
         (Err(error), None) => Err(what(error.to_string())),
@@ -106,7 +106,7 @@ pub(crate) fn run(
 pub(crate) fn pairs(
     setting: &Setting,
     [a, b]: [&Contender; 2],
-    connections: usize,
+    case: Case,
     count: usize,
     progress: &mut Progress,
 ) -> Result<Comparison, String> {
@@ -115,10 +115,10 @@ pub(crate) fn pairs(
         let mut step = |name: &str, contender| {
             let workload = setting.workload.name();
             progress.step(&format!(
-                "{workload} x{connections} pair {} of {count}, {name}",
+                "{workload} {case}, pair {} of {count}, {name}",
                 pair + 1
             ));
-            run(setting, contender, connections)
+            run(setting, contender, case)
         };
         pairs.push(if pair % 2 == 0 {
             let of_a = step("A", a)?;
@@ -128,7 +128,7 @@ pub(crate) fn pairs(
             [step("A", a)?, of_b]
         });
     }
-    Ok(Comparison { connections, pairs })
+    Ok(Comparison { case, pairs })
 }
 
 impl Comparison {
@@ -175,7 +175,10 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_pairs_not_between_medians() {
         let comparison = Comparison {
-            connections: 1,
+            case: Case {
+                connections: 1,
+                bytes: 1,
+            },
             pairs: vec![
                 [figures(1.0, 0.0), figures(2.0, 0.0)],
                 [figures(9.0, 0.0), figures(10.0, 0.0)],

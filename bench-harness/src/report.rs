@@ -12,7 +12,7 @@ use crate::host;
 use crate::load::Mode;
 use crate::measure::{Comparison, Contender, From, Row, Setting};
 use crate::spread::Spread;
-use crate::workload::Workload;
+use crate::workload::{Case, Workload};
 
 /// Raised whenever a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -24,22 +24,24 @@ const DISTURBED_PERCENT: f64 = 3.0;
 pub(crate) fn list() -> io::Result<()> {
     let mut out = stdout().lock();
     for workload in Workload::ALL {
-        let connections: Vec<String> = workload
-            .connections()
-            .iter()
-            .map(usize::to_string)
-            .collect();
-        let connections = connections.join(", ");
+        let list = |numbers: &[usize]| {
+            let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+            numbers.join(", ")
+        };
+        let (connections, bytes) = (list(workload.connections()), list(workload.bytes()));
         let (name, described) = (workload.name(), workload.describe());
-        writeln!(out, "{name:<5} {described}; connections: {connections}")?;
+        writeln!(
+            out,
+            "{name:<5} {described}; connections: {connections}; bytes: {bytes}"
+        )?;
     }
     Ok(())
 }
 
 /// The figures of one run.
-pub(crate) fn run(workload: Workload, connections: usize, figures: &[Figure]) -> io::Result<()> {
+pub(crate) fn run(workload: Workload, case: Case, figures: &[Figure]) -> io::Result<()> {
     let mut out = stdout().lock();
-    writeln!(out, "{} x{connections}", workload.name())?;
+    writeln!(out, "{} {case}", workload.name())?;
     writeln!(out, "  {:<28} {:>6} {:>14}", "figure", "unit", "value")?;
     for figure in figures {
         let (name, unit, value) = (&figure.name, figure.unit, number(figure.value));
@@ -60,8 +62,8 @@ pub(crate) fn comparison(
     comparison: &Comparison,
 ) -> io::Result<()> {
     let mut out = stdout().lock();
-    let (pairs, connections) = (comparison.pairs.len(), comparison.connections);
-    writeln!(out, "{} x{connections}, {pairs} pairs", workload.name())?;
+    let (pairs, case) = (comparison.pairs.len(), comparison.case);
+    writeln!(out, "{} {case}, {pairs} pairs", workload.name())?;
     for (letter, name) in ["A", "B"].iter().zip(names) {
         writeln!(out, "  {letter}: {name}")?;
     }
@@ -139,12 +141,12 @@ fn write_pairs(out: &mut impl Write, row: &Row, comparison: &Comparison) -> io::
 pub(crate) fn run_json(
     setting: &Setting,
     contender: &Contender,
-    cases: &[(usize, Vec<Figure>)],
+    cases: &[(Case, Vec<Figure>)],
 ) -> Value {
     let cases: Vec<Value> = cases
         .iter()
-        .map(|(connections, figures)| {
-            json!({ "connections": connections, "figures": figures_json(figures) })
+        .map(|(Case { connections, bytes }, figures)| {
+            json!({ "connections": connections, "bytes": bytes, "figures": figures_json(figures) })
         })
         .collect();
     json!({
@@ -191,7 +193,8 @@ fn comparison_json(comparison: &Comparison) -> Value {
         .iter()
         .map(|[a, b]| json!({ "a": figures_json(a), "b": figures_json(b) }))
         .collect();
-    json!({ "connections": comparison.connections, "figures": rows, "pairs": runs })
+    let Case { connections, bytes } = comparison.case;
+    json!({ "connections": connections, "bytes": bytes, "figures": rows, "pairs": runs })
 }
 
 fn row_json(row: &Row) -> Value {
@@ -235,6 +238,7 @@ fn setting_json(setting: &Setting) -> Value {
         "origin": setting.origin.to_string(),
         "duration_ms": setting.timing.duration.as_millis() as u64,
         "warm_up_ms": setting.timing.warm_up.as_millis() as u64,
+        "rate": setting.timing.rate,
         "load_wait": format!("{:?}", setting.wait).to_lowercase(),
         "core": setting.core,
     })
@@ -248,6 +252,7 @@ fn contender_json(contender: &Contender) -> Value {
     let mode = match contender.mode {
         Mode::Connect => "connect",
         Mode::Tcp => "tcp",
+        Mode::Forward => "forward",
     };
     let proxy = contender.proxy.to_string();
     json!({ "proxy": proxy, "mode": mode, "command": command, "pid": pid })

@@ -11,8 +11,15 @@ pub(crate) enum LoadError {
         doing: &'static str,
         source: io::Error,
     },
-    /// The proxy did not answer CONNECT with 200; this is what it said.
-    Refused { reply: String },
+    /// The proxy did not answer as it had to, which is `expected`; this is what it said.
+    Refused {
+        expected: &'static str,
+        reply: String,
+    },
+    /// The origin was asked for something that no client asks for.
+    Unasked { request: String },
+    /// An open loop fell behind its plan.
+    Late { rate: u64, achieved: f64 },
     /// A side ended while bytes were still owed.
     EarlyEnd { doing: &'static str },
     /// The byte at this position of its stream is not the one that was sent.
@@ -44,12 +51,16 @@ impl fmt::Display for LoadError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { doing, source } => write!(formatter, "{doing}: {source}"),
-            Self::Refused { reply } => {
-                write!(
-                    formatter,
-                    "the proxy did not answer CONNECT with 200: {reply:?}"
-                )
+            Self::Refused { expected, reply } => {
+                write!(formatter, "the proxy did not answer {expected}: {reply:?}")
             }
+            Self::Unasked { request } => {
+                write!(formatter, "the origin got what no client sent: {request:?}")
+            }
+            Self::Late { rate, achieved } => write!(
+                formatter,
+                "{achieved:.0} a second were answered where {rate} were planned, which is less than 99 %"
+            ),
             Self::EarlyEnd { doing } => {
                 write!(formatter, "the connection ended early while {doing}")
             }

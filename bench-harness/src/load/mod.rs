@@ -1,14 +1,18 @@
-//! The load: clients and the origin in one thread on one epoll, closed loop, so that they are cheap and one core
-//! holds both ends of 9,000 tunnels. What is sent, and when it is enough, is the business of `workload`; the origin
+//! The load: clients and the origin in one thread on one epoll, so that they are cheap and one core holds both ends
+//! of 9,000 tunnels. What is sent, and when it is enough, is the business of `workload`; the origin
 //! is moved from here, unseen by it. It measures nothing and never looks at the proxy process.
 
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod flow;
+pub(crate) mod http;
 pub(crate) mod origin;
 pub(crate) mod pattern;
+pub(crate) mod question;
 pub(crate) mod socket;
 pub(crate) mod tunnel;
+mod web;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +22,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::load::error::LoadError;
 use crate::load::origin::{Origin, Service};
 use crate::load::pattern::{CHUNK_BYTES_MAX, Pattern};
-use crate::load::tunnel::Tunnel;
+use crate::load::question::Question;
+use crate::load::tunnel::{Handshake, Tunnel};
 
 /// Longest silence before a run is void.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
@@ -37,8 +42,10 @@ const TOKEN_ORIGIN: u64 = 1 << 63;
 pub(crate) enum Mode {
     /// A proxy: each connection asks for the origin with CONNECT.
     Connect,
-    /// A plain relay whose fixed target is the origin: no request at all.
+    /// A plain relay or a reverse proxy whose fixed target is the origin: what the origin would be told, no more.
     Tcp,
+    /// A forward proxy: each HTTP request names the origin in absolute-form.
+    Forward,
 }
 
 /// What the load thread does when nothing is ready.
@@ -100,7 +107,11 @@ pub(crate) struct Load {
     pub(crate) scratch: Scratch,
     pub(crate) origin: Origin,
     target: Target,
-    request: Vec<u8>,
+    service: Service,
+    /// Bytes of a plain question.
+    bytes: usize,
+    questions: Vec<Question>,
+    handshakes: Vec<Handshake>,
     epoll: Epoll,
     events: Vec<EpollEvent>,
     /// Clients that stopped at their budget: ready, though no event will say so again.
@@ -108,11 +119,12 @@ pub(crate) struct Load {
     dialled: u64,
     seeds: u64,
     moved: Instant,
+    alarm: Option<Instant>,
 }
 
 impl Load {
-    /// Listens as the origin; nothing is dialled yet.
-    pub(crate) fn new(target: Target, service: Service) -> Result<Self, LoadError> {
+    /// Listens as the origin, whose clients will ask for `bytes` at a time; nothing is dialled yet.
+    pub(crate) fn new(target: Target, service: Service, bytes: usize) -> Result<Self, LoadError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(LoadError::errno("creating an epoll instance"))?;
         let origin = Origin::listen(target.origin, service)?;
@@ -120,26 +132,24 @@ impl Load {
         epoll
             .add(origin.listener(), event)
             .map_err(LoadError::errno("watching the origin's listener"))?;
-        let request = match target.mode {
-            Mode::Connect => {
-                let origin = target.origin;
-                format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n\r\n").into_bytes()
-            }
-            Mode::Tcp => Vec::new(),
-        };
         let buffer = vec![0; CHUNK_BYTES_MAX].into_boxed_slice();
         let pattern = Pattern::new();
+        let questions = Question::written(service, &target, bytes, &pattern);
         Ok(Self {
             scratch: Scratch { buffer, pattern },
             origin,
+            handshakes: Handshake::all(&target, service),
             target,
-            request,
+            service,
+            bytes,
+            questions,
             epoll,
             events: vec![EpollEvent::empty(); EVENTS_PER_TURN],
             again: Vec::new(),
             dialled: 0,
             seeds: 0,
             moved: Instant::now(),
+            alarm: None,
         })
     }
 
@@ -152,9 +162,17 @@ impl Load {
         Ok(Tunnel::new(socket))
     }
 
-    /// The CONNECT request of every connection; empty towards a plain relay.
-    pub(crate) fn request(&self) -> &[u8] {
-        &self.request
+    /// What every connection asks for before it stands; nothing towards a plain relay.
+    pub(crate) fn handshakes(&self) -> &[Handshake] {
+        &self.handshakes
+    }
+
+    /// What `client` asks next.
+    pub(crate) fn question(&mut self, client: usize) -> Question {
+        match self.questions.len() {
+            0 => Question::plain(self.next_seed(), self.bytes),
+            count => self.questions[client % count].clone(),
+        }
     }
 
     /// A seed that no other stream of this run has had.
@@ -168,6 +186,12 @@ impl Load {
         if !self.again.contains(&client) {
             self.again.push(client);
         }
+    }
+
+    /// No turn sleeps beyond this moment. It is met by looking at the clock during its last millisecond, since a timer
+    /// would be late by as much as the latencies that are measured.
+    pub(crate) fn set_alarm(&mut self, alarm: Option<Instant>) {
+        self.alarm = alarm;
     }
 
     /// One turn: waits for something to happen, moves the origin, and fills `ready` with the clients that can go on.
@@ -184,7 +208,7 @@ impl Load {
         }));
         self.origin.resume(&mut self.scratch)?;
         let timeout = match self.target.wait {
-            Wait::Sleep if !busy => EpollTimeout::from(SLEEP_MS),
+            Wait::Sleep if !busy => EpollTimeout::from(self.sleep_ms()),
             _ => EpollTimeout::ZERO,
         };
         let count = self
@@ -215,6 +239,9 @@ impl Load {
 
     /// Lets the ends of all connections reach the origin. All tunnels must have been dropped.
     pub(crate) fn finish(&mut self) -> Result<(), LoadError> {
+        if self.service == Service::Http {
+            return Ok(()); // a proxy keeps connections to the origin for the next client
+        }
         let mut ready = Vec::new();
         self.moved = Instant::now();
         while self.origin.open() > 0 {
@@ -226,6 +253,14 @@ impl Load {
     /// Forgets a silence that was meant.
     pub(crate) fn expect_movement(&mut self) {
         self.moved = Instant::now();
+    }
+
+    fn sleep_ms(&self) -> u8 {
+        let Some(alarm) = self.alarm else {
+            return SLEEP_MS;
+        };
+        let left = alarm.saturating_duration_since(Instant::now());
+        u8::try_from(left.as_millis()).map_or(SLEEP_MS, |left| left.min(SLEEP_MS))
     }
 
     fn check_moving(&mut self, moved: bool, doing: &'static str) -> Result<(), LoadError> {

@@ -1,5 +1,5 @@
-//! The origin: echoes what comes, or answers bulk tunnels with the stream they announce. It takes any number of
-//! connections, ends with its client, and counts nothing but what `workload` asks for.
+//! The origin: echoes what comes, answers bulk tunnels with the stream they announce, or speaks HTTP (`web`). It takes
+//! any number of connections, ends with its client, and counts nothing but what `workload` asks for.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,6 +8,7 @@ use slab::Slab;
 
 use crate::load::error::LoadError;
 use crate::load::flow::{ANNOUNCEMENT_BYTES, Flow, Step};
+use crate::load::web::Web;
 use crate::load::{Readiness, Scratch, socket};
 
 /// Connections accepted in a row before the others have their turn.
@@ -20,6 +21,10 @@ pub(crate) enum Service {
     Echo,
     /// Is the other end of a bulk flow.
     Bulk,
+    /// Answers GETs.
+    Http,
+    /// Echoes WebSocket messages.
+    WebSocket,
 }
 
 #[derive(Debug)]
@@ -33,6 +38,7 @@ enum State {
         length: usize,
     },
     Bulk(Flow),
+    Web(Web),
 }
 
 #[derive(Debug)]
@@ -51,6 +57,7 @@ pub(crate) struct Origin {
     connections: Slab<Connection>,
     again: Vec<usize>,
     flowing: bool,
+    accepted: u64,
 }
 
 impl Origin {
@@ -62,6 +69,7 @@ impl Origin {
             connections: Slab::new(),
             again: Vec::new(),
             flowing: false,
+            accepted: 0,
         })
     }
 
@@ -72,6 +80,11 @@ impl Origin {
     /// Connections that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Connections that there have ever been.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
     }
 
     /// Bytes of all bulk tunnels so far, announcements aside: received, sent.
@@ -127,7 +140,9 @@ impl Origin {
                     bytes: [0; ANNOUNCEMENT_BYTES],
                     length: 0,
                 },
+                Service::Http | Service::WebSocket => State::Web(Web::default()),
             };
+            self.accepted += 1;
             place.insert(Connection {
                 socket,
                 state,
@@ -149,7 +164,7 @@ impl Origin {
         };
         let step = match connection.step(readiness, self.flowing, scratch) {
             Err(LoadError::Io { source, .. })
-                if connection.silent && source.kind() == ErrorKind::ConnectionReset =>
+                if connection.is_at_rest() && source.kind() == ErrorKind::ConnectionReset =>
             {
                 Step::Ended
             }
@@ -166,6 +181,14 @@ impl Origin {
 }
 
 impl Connection {
+    /// Whether its end means nothing: that of a probe, or of a connection that a proxy kept and needs no more.
+    fn is_at_rest(&self) -> bool {
+        match &self.state {
+            State::Web(web) => web.is_at_rest(),
+            _ => self.silent,
+        }
+    }
+
     fn step(
         &mut self,
         readiness: Readiness,
@@ -184,6 +207,7 @@ impl Connection {
         }
         match &mut self.state {
             State::Bulk(flow) => flow.step(&self.socket, readiness, scratch),
+            State::Web(web) => web.step(&self.socket, readiness, scratch),
             _ => self.echo(readiness, scratch),
         }
     }

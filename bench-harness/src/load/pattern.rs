@@ -40,6 +40,15 @@ impl Pattern {
         &self.text[start..start + length.min(CHUNK_BYTES_MAX)]
     }
 
+    /// The first `length` bytes of the stream of `seed`, however many.
+    pub(crate) fn copy(&self, seed: u64, length: usize) -> Vec<u8> {
+        let mut copy = Vec::with_capacity(length);
+        while copy.len() < length {
+            copy.extend_from_slice(self.slice(seed, copy.len() as u64, length - copy.len()));
+        }
+        copy
+    }
+
     /// Whether `bytes` are what the stream of `seed` holds from `position` on.
     pub(crate) fn check(&self, seed: u64, position: u64, bytes: &[u8]) -> Result<(), LoadError> {
         let expected = self.slice(seed, position, bytes.len());

@@ -1,6 +1,6 @@
 //! Non-blocking sockets as the load needs them: dial, listen, receive, send, each one system call where it can be.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use nix::errno::Errno;
@@ -72,6 +72,19 @@ pub(crate) fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<O
 /// Sends: bytes taken, none where it would block.
 pub(crate) fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
     socket.write(bytes).map(Some).or_else(unless_blocked)
+}
+
+/// Sends one after the other with one call: bytes taken of both, none where it would block.
+pub(crate) fn send_both(
+    mut socket: &TcpStream,
+    first: &[u8],
+    second: &[u8],
+) -> io::Result<Option<usize>> {
+    let both = [IoSlice::new(first), IoSlice::new(second)];
+    socket
+        .write_vectored(&both)
+        .map(Some)
+        .or_else(unless_blocked)
 }
 
 fn unless_blocked<T>(error: io::Error) -> io::Result<Option<T>> {

@@ -1,17 +1,40 @@
-//! A client's connection until it stands: connect, CONNECT, the 200. From then on it is only a socket.
+//! A client's connection until it stands: connect, CONNECT where there is a proxy for it, the handshake of a WebSocket.
+//! From then on it is only a socket.
 
 use std::net::TcpStream;
 
 use crate::load::error::LoadError;
-use crate::load::{Load, Readiness, socket};
+use crate::load::http::{self, Answer};
+use crate::load::origin::Service;
+use crate::load::{Load, Mode, Readiness, Target, socket};
 
-/// Longest reply head that is read before it is an error.
-const REPLY_BYTES_MAX: usize = 16 * 1024;
+/// A request on the way to a connection that stands, and its answer.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    request: Vec<u8>,
+    answer: Answer,
+}
+
+impl Handshake {
+    /// Those that the connections of a run need, in their order.
+    pub(crate) fn all(target: &Target, service: Service) -> Vec<Self> {
+        let connect = (target.mode == Mode::Connect).then(|| Self {
+            request: http::connect(target.origin),
+            answer: Answer::Tunnel,
+        });
+        let upgrade = (service == Service::WebSocket).then(|| Self {
+            request: http::upgrade(target.mode, target.origin),
+            answer: Answer::Upgrade,
+        });
+        connect.into_iter().chain(upgrade).collect()
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
-    AwaitReply,
+    /// The answer to this handshake is awaited.
+    Shaking(usize),
     Open,
 }
 
@@ -42,71 +65,57 @@ impl Tunnel {
         load: &mut Load,
         readiness: Readiness,
     ) -> Result<bool, LoadError> {
-        if self.phase == Phase::Connecting {
-            if !readiness.writable {
-                return Ok(false);
+        if self.phase == Phase::Connecting && readiness.writable {
+            let doing = "connecting to the proxy";
+            if let Some(source) = self.socket.take_error().map_err(LoadError::io(doing))? {
+                return Err(LoadError::Io { doing, source });
             }
-            self.connected(load)?;
+            self.shake(load, 0)?;
         }
-        if self.phase == Phase::AwaitReply && readiness.readable {
-            self.read_reply(load)?;
+        if let Phase::Shaking(count) = self.phase
+            && readiness.readable
+            && self.read_reply(load, count)?
+        {
+            self.shake(load, count + 1)?;
         }
         Ok(self.is_open())
     }
 
-    fn connected(&mut self, load: &Load) -> Result<(), LoadError> {
-        let doing = "connecting to the proxy";
-        if let Some(source) = self.socket.take_error().map_err(LoadError::io(doing))? {
-            return Err(LoadError::Io { doing, source });
-        }
-        let request = load.request();
-        if request.is_empty() {
+    /// Sends a handshake, if there is one more.
+    fn shake(&mut self, load: &Load, count: usize) -> Result<(), LoadError> {
+        let Some(handshake) = load.handshakes().get(count) else {
             self.phase = Phase::Open;
+            self.reply = Vec::new();
             return Ok(());
-        }
-        let doing = "sending CONNECT";
+        };
+        let doing = "sending a handshake";
+        let request = &handshake.request;
         let sent = socket::send(&self.socket, request).map_err(LoadError::io(doing))?;
         if sent != Some(request.len()) {
-            return Err(LoadError::EarlyEnd { doing }); // a fresh socket takes a hundred bytes whole, or is none
+            return Err(LoadError::EarlyEnd { doing }); // a fresh socket takes a few hundred bytes whole, or is none
         }
-        self.phase = Phase::AwaitReply;
+        self.phase = Phase::Shaking(count);
+        self.reply.clear();
         Ok(())
     }
 
-    fn read_reply(&mut self, load: &mut Load) -> Result<(), LoadError> {
-        let doing = "reading the reply to CONNECT";
+    /// True once the answer to the handshake is whole.
+    fn read_reply(&mut self, load: &mut Load, count: usize) -> Result<bool, LoadError> {
+        let doing = "reading the answer to a handshake";
         let buffer = &mut load.scratch.buffer;
         match socket::receive(&self.socket, buffer).map_err(LoadError::io(doing))? {
-            None => return Ok(()),
+            None => return Ok(false),
             Some(0) => return Err(LoadError::EarlyEnd { doing }),
             Some(count) => self.reply.extend_from_slice(&buffer[..count]),
         }
-        let end = self
-            .reply
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n");
-        let Some(end) = end else {
-            return match self.reply.len() {
-                0..REPLY_BYTES_MAX => Ok(()),
-                _ => Err(self.refused()),
-            };
+        let answer = load.handshakes()[count].answer;
+        let Some(end) = answer.head_bytes(&self.reply)? else {
+            return Ok(false);
         };
-        if !self.reply.starts_with(b"HTTP/1.") || self.reply.get(8..12) != Some(b" 200") {
-            return Err(self.refused());
-        }
-        let (expected, came) = (end as u64 + 4, self.reply.len() as u64);
-        if came > expected {
-            return Err(LoadError::Surplus { expected, came }); // the origin never speaks first
-        }
-        self.phase = Phase::Open;
-        self.reply = Vec::new();
-        Ok(())
-    }
-
-    fn refused(&self) -> LoadError {
-        let shown = &self.reply[..self.reply.len().min(200)];
-        LoadError::Refused {
-            reply: String::from_utf8_lossy(shown).into_owned(),
+        let (expected, came) = (end as u64, self.reply.len() as u64);
+        match came > expected {
+            true => Err(LoadError::Surplus { expected, came }), // the origin never speaks first
+            false => Ok(true),
         }
     }
 }

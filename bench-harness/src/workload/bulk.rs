@@ -9,30 +9,28 @@ use crate::load::origin::Service;
 use crate::load::tunnel::Tunnel;
 use crate::load::{Load, Ready, Target, socket};
 use crate::process::{self, Process};
-use crate::workload::{Timing, open_tunnels};
-
-const TURN_BYTES: u64 = 1 << 20;
-
-const SHAPES: [(&str, Shape); 3] = [
-    ("turns", Shape::Turns { bytes: TURN_BYTES }),
-    ("oneway", Shape::OneWay),
-    ("duplex", Shape::Duplex),
-];
+use crate::workload::{Case, Timing, open_tunnels};
 
 /// The shape whose figure speaks for the workload.
 const MAIN: Shape = Shape::Duplex;
 
 pub(super) fn run(
-    connections: usize,
+    case: Case,
     target: Target,
     timing: Timing,
     process: Option<&Process>,
 ) -> Result<Vec<Figure>, LoadError> {
-    let mut load = Load::new(target, Service::Bulk)?;
+    let mut load = Load::new(target, Service::Bulk, case.bytes)?;
+    let bytes = case.bytes as u64;
+    let shapes = [
+        ("turns", Shape::Turns { bytes }),
+        ("oneway", Shape::OneWay),
+        ("duplex", Shape::Duplex),
+    ];
     let mut figures = Vec::new();
     let mut rates = Vec::new();
-    for (name, shape) in SHAPES {
-        let mut bulk = Bulk::open(&mut load, connections, shape)?;
+    for (name, shape) in shapes {
+        let mut bulk = Bulk::open(&mut load, case.connections, shape)?;
         bulk.round(&mut load, timing.warm_up)?;
         let work = || bulk.round(&mut load, timing.duration);
         let (bytes, cost) = process::timed(process, work)?;

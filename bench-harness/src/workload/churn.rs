@@ -11,27 +11,26 @@ use crate::load::origin::Service;
 use crate::load::tunnel::Tunnel;
 use crate::load::{Load, Readiness, Target};
 use crate::process::{self, Process};
-use crate::workload::Timing;
-
-const ECHO_BYTES: usize = 15_360;
+use crate::workload::{Case, Timing};
 
 /// A connection and where it stands.
 #[derive(Debug)]
 struct Slot {
+    client: usize,
     tunnel: Tunnel,
     exchange: Option<Exchange>,
     dialled: Instant,
 }
 
 pub(super) fn run(
-    connections: usize,
+    case: Case,
     target: Target,
     timing: Timing,
     process: Option<&Process>,
 ) -> Result<Vec<Figure>, LoadError> {
-    let mut load = Load::new(target, Service::Echo)?;
-    round(&mut load, connections, timing.warm_up)?;
-    let work = || round(&mut load, connections, timing.duration);
+    let mut load = Load::new(target, Service::Echo, case.bytes)?;
+    round(&mut load, case.connections, timing.warm_up)?;
+    let work = || round(&mut load, case.connections, timing.duration);
     let (latencies, cost) = process::timed(process, work)?;
     let count = latencies.len();
     let rate = count as f64 / cost.wall.as_secs_f64();
@@ -84,6 +83,7 @@ impl Slot {
         let dialled = Instant::now();
         let tunnel = load.dial(client)?;
         Ok(Self {
+            client,
             tunnel,
             exchange: None,
             dialled,
@@ -100,7 +100,7 @@ impl Slot {
             return exchange.advance(&self.tunnel.socket, readiness, &mut load.scratch);
         }
         if self.tunnel.establish(load, readiness)? {
-            let mut exchange = Exchange::new(load.next_seed(), ECHO_BYTES, self.dialled);
+            let mut exchange = Exchange::new(load.question(self.client), self.dialled);
             exchange.push(&self.tunnel.socket, &load.scratch)?;
             self.exchange = Some(exchange);
         }

@@ -70,16 +70,35 @@ fn text(bytes: &[u8]) -> String {
 fn every_workload_gives_sane_figures() {
     let proxy = proxy::start(Fault::None);
     let cases = [
-        ("W1", 8, "cpu_us_per_connection", 5.0..50_000.0),
-        ("W5", 2, "duplex_cpu_s_per_gb", 0.01..100.0),
+        ("connect", "W1", 8, "cpu_us_per_connection", 5.0..50_000.0),
+        ("connect", "W3", 8, "cpu_us_per_round_trip", 1.0..10_000.0),
+        ("forward", "W3", 8, "cpu_us_per_round_trip", 1.0..10_000.0),
+        (
+            "forward",
+            "W4",
+            3,
+            "cpu_us_per_round_trip",
+            1.0..1_000_000.0,
+        ),
+        ("connect", "W5", 2, "duplex_cpu_s_per_gb", 0.01..100.0),
         // The memory is that of this whole test program, whose other tests come and go.
-        ("W8", 40, "pss_growth_per_tunnel", -1e6..1e6),
-        ("W9", 8, "cpu_us_per_round_trip", 1.0..10_000.0),
-        ("ping", 1, "p50_us", 1.0..100_000.0),
+        ("connect", "W8", 40, "pss_growth_per_tunnel", -1e6..1e6),
+        ("connect", "W9", 8, "cpu_us_per_round_trip", 1.0..10_000.0),
+        (
+            "connect",
+            "W12",
+            20,
+            "cpu_us_per_round_trip",
+            1.0..100_000.0,
+        ),
+        ("forward", "W12", 3, "cpu_us_per_round_trip", 1.0..100_000.0),
+        ("forward", "W16", 40, "pss_growth_per_tunnel", -1e6..1e6),
+        ("connect", "ping", 1, "p50_us", 1.0..100_000.0),
     ];
-    for (workload, connections, main, range) in cases {
-        let file = ResultFile::new(workload);
-        let output = run_through(proxy, workload, connections, &["--out", file.path()]);
+    for (mode, workload, connections, main, range) in cases {
+        let file = ResultFile::new(&format!("{mode}-{workload}"));
+        let more = ["--mode", mode, "--out", file.path()];
+        let output = run_through(proxy, workload, connections, &more);
         assert!(
             output.status.success(),
             "{workload}: {}",
@@ -87,7 +106,17 @@ fn every_workload_gives_sane_figures() {
         );
         let result = file.read();
         assert_eq!(result["schema_version"], 1);
-        assert_eq!(result["cases"][0]["connections"], connections);
+        let bytes = match workload {
+            "W4" => vec![1_024, 10_240, 102_400, 10_485_760],
+            "W12" => vec![17, 125, 1_024, 4_096, 65_536],
+            _ => vec![0], // one size, whichever
+        };
+        let cases = result["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), bytes.len(), "{workload}");
+        for (case, bytes) in cases.iter().zip(bytes) {
+            assert_eq!(case["connections"], connections);
+            assert!(bytes == 0 || case["bytes"] == bytes, "{case}");
+        }
         let figures = result["cases"][0]["figures"].as_array().unwrap();
         let marked: Vec<_> = figures
             .iter()
@@ -112,9 +141,19 @@ fn every_workload_gives_sane_figures() {
 #[test]
 fn a_changed_byte_voids_every_workload_that_comes_by_it() {
     let proxy = proxy::start(Fault::Corrupt);
-    for (workload, connections) in [("W1", 2), ("W5", 1), ("W9", 2), ("ping", 1)] {
-        let file = ResultFile::new(&format!("corrupt-{workload}"));
-        let output = run_through(proxy, workload, connections, &["--out", file.path()]);
+    let cases = [
+        ("connect", "W1", 2, "15360"),
+        ("forward", "W4", 2, "10240"),
+        ("connect", "W5", 1, "1048576"),
+        ("connect", "W9", 2, "1024"),
+        ("connect", "W12", 2, "65536"),
+        ("forward", "W12", 2, "65536"),
+        ("connect", "ping", 1, "64"),
+    ];
+    for (mode, workload, connections, bytes) in cases {
+        let file = ResultFile::new(&format!("corrupt-{mode}-{workload}"));
+        let more = ["--mode", mode, "--bytes", bytes, "--out", file.path()];
+        let output = run_through(proxy, workload, connections, &more);
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{workload}: {error}");
         assert!(error.contains("changed on its way"), "{workload}: {error}");
@@ -140,18 +179,85 @@ fn lost_added_and_withheld_bytes_void_the_run() {
         (Fault::Refuse, "W8", refused),
     ];
     for (fault, workload, words) in faults {
-        let output = run_through(proxy::start(fault), workload, 1, &[]);
-        let error = text(&output.stderr);
-        assert_eq!(
-            output.status.code(),
-            Some(1),
-            "{fault:?} {workload}: {error}"
-        );
-        assert!(
-            words.iter().any(|words| error.contains(words)),
-            "{fault:?} {workload}: {error}"
-        );
+        voids(fault, workload, &[], words);
     }
+}
+
+#[test]
+fn lost_added_and_withheld_bytes_of_http_and_websocket_void_the_run() {
+    let (changed, added) = (["changed on its way"].as_slice(), ["was added"].as_slice());
+    let either = ["changed on its way", "was added"].as_slice(); // by how much of it comes at once
+    let ended = ["ended early", "Broken pipe", "Connection reset"].as_slice();
+    let (refused, unasked) = (["403 Forbidden"].as_slice(), ["no client sent"].as_slice());
+    let accept = ["Sec-WebSocket-Accept"].as_slice();
+    let faults = [
+        // The fault lies in the first body or message; with the odd sizes it is their last byte.
+        (Fault::Lose, "W4", "10240", changed),
+        (Fault::Double, "W4", "10240", either),
+        (Fault::Double, "W4", "4920", added),
+        (Fault::End, "W4", "10240", ended),
+        (Fault::Refuse, "W3", "2", refused),
+        (Fault::Absolute, "W3", "2", unasked),
+        (Fault::Lose, "W12", "65536", changed),
+        (Fault::Double, "W12", "65536", either),
+        (Fault::Double, "W12", "4868", added),
+        (Fault::End, "W12", "65536", ended),
+        (Fault::Refuse, "W12", "17", refused),
+        (Fault::Accept, "W16", "17", accept),
+    ];
+    for (fault, workload, bytes, words) in faults {
+        let more = ["--mode", "forward", "--bytes", bytes];
+        voids(fault, workload, &more, words);
+    }
+}
+
+/// A run through a proxy with this fault fails with one of `words`.
+fn voids(fault: Fault, workload: &str, more: &[&str], words: &[&str]) {
+    let output = run_through(proxy::start(fault), workload, 1, more);
+    let error = text(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{fault:?} {workload}: {error}"
+    );
+    assert!(
+        words.iter().any(|words| error.contains(words)),
+        "{fault:?} {workload}: {error}"
+    );
+}
+
+#[test]
+fn an_open_loop_asks_as_often_as_planned_and_is_void_if_it_cannot() {
+    let proxy = proxy::start(Fault::None);
+    let file = ResultFile::new("rate");
+    let output = Command::new(PROGRAM)
+        .args("run --workload W3 --mode forward --connections 4 --rate 20".split(' '))
+        .args("--duration 1s --warm-up 20ms --load-core none --core none".split(' '))
+        .args(["--proxy", &proxy.to_string(), "--out", file.path()])
+        .args(["--origin", &free_address().to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let result = file.read();
+    assert_eq!(result["setting"]["rate"], 20);
+    let figures = result["cases"][0]["figures"].as_array().unwrap();
+    let named = |name: &str| {
+        figures
+            .iter()
+            .find(|figure| figure["name"] == name)
+            .unwrap()
+    };
+    assert_eq!(named("p50_us")["main"], true);
+    let rate = named("round_trips_per_s")["value"].as_f64().unwrap();
+    assert!((19.8..21.1).contains(&rate), "{rate}"); // the last of 20 is planned for 0.95 s
+    let median = named("p50_us")["value"].as_f64().unwrap();
+    assert!(median < 20_000.0, "{median} us after the planned times");
+
+    let more = ["--mode", "forward", "--rate", "50000"];
+    let output = run_through(proxy, "W3", 1, &more);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("50000 were planned"), "{error}");
 }
 
 #[test]
@@ -191,7 +297,15 @@ fn a_pair_of_relays_is_compared_and_ended() {
 
 #[test]
 fn a_relay_moves_every_workload() {
-    for (workload, connections) in [("W1", 16), ("W5", 4), ("W8", 200), ("W9", 64)] {
+    for (workload, connections) in [
+        ("W1", 16),
+        ("W3", 64),
+        ("W5", 4),
+        ("W8", 200),
+        ("W9", 64),
+        ("W12", 100),
+        ("W16", 200),
+    ] {
         let (proxy, origin) = (free_address(), free_address());
         let relay = format!("'{PROGRAM}' relay --listen {proxy} --target {origin}");
         let arguments = format!(
@@ -210,7 +324,7 @@ fn a_relay_moves_every_workload() {
             "{workload}: {}",
             text(&output.stderr)
         );
-        if workload == "W8" {
+        if let "W8" | "W16" = workload {
             // Not its growth: PSS shrinks while other tests run the same program, whose text it then shares.
             let total = &file.read()["cases"][0]["figures"][1];
             assert_eq!(total["name"], "pss_total_per_tunnel");
@@ -298,6 +412,13 @@ fn usage_mistakes_and_help_have_their_codes() {
     for (wrong, words) in [
         ("run", "--workload"),
         ("run --workload W2", "not a workload"),
+        ("run --workload W9 --mode forward", "no HTTP"),
+        ("pair --workload W1 --a x --b y --b-mode forward", "no HTTP"),
+        ("run --workload W5 --rate 5", "no --rate"),
+        (
+            "run --workload W3 --mode reverse",
+            "give connect, forward or tcp",
+        ),
         ("run --workload W1 --duration 3", "unit"),
         ("run --workload W1 --pid 1 --spawn x", "exclude"),
         ("measure", "measure"),
@@ -315,7 +436,7 @@ fn usage_mistakes_and_help_have_their_codes() {
     }
     let list = Command::new(PROGRAM).arg("list").output().unwrap();
     assert!(list.status.success());
-    for workload in ["W1", "W5", "W8", "W9", "ping"] {
+    for workload in ["W1", "W3", "W4", "W5", "W8", "W9", "W12", "W16", "ping"] {
         assert!(text(&list.stdout).contains(workload));
     }
     let help = Command::new(PROGRAM)
