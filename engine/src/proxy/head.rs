@@ -1,12 +1,15 @@
 //! Reading a head from a stream, however it arrives. The common case is one receive, whose buffer is then used as it is;
 //! a head in pieces is put together outside the arena, so that a slow peer holds none of its buffers.
 
+use std::sync::LazyLock;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
+use memchr::memmem;
 
+use crate::limits::HEAD_BYTES_MAX;
 use crate::net::{Incoming, TcpStream};
-use crate::proto::http1::{HeadError, HeadScan, Scan};
+use crate::proto::http1::{HeadError, HeadScan, RequestHead, Scan};
 use crate::ring::SendData;
 
 /// A head on its way in.
@@ -49,12 +52,15 @@ impl HeadReader {
 
     /// Takes bytes that have been received already; the head, if they complete it.
     pub(super) fn feed(&mut self, bytes: SendData) -> Result<Option<WholeHead>, HeadError> {
-        if self.pieces.is_empty()
-            && let Scan::Complete(head_bytes) = self.scan.advance(bytes.as_slice())?
-        {
-            return Ok(Some(WholeHead { bytes, head_bytes }));
-        }
         if self.pieces.is_empty() {
+            // Whole at once, as nearly all are: whoever parses it finds everything that the scan would.
+            let whole = END.find(bytes.as_slice()).map(|at| at + END.needle().len());
+            if let Some(head_bytes) = whole.filter(|bytes| *bytes <= HEAD_BYTES_MAX as usize) {
+                return Ok(Some(WholeHead { bytes, head_bytes }));
+            }
+            let Scan::NeedMore = self.scan.advance(bytes.as_slice())? else {
+                return Err(HeadError::HeadEnd);
+            };
             self.pieces.extend_from_slice(bytes.as_slice());
             return Ok(None);
         }
@@ -86,7 +92,19 @@ impl HeadReader {
     }
 }
 
+/// What every head ends with. Heads that end otherwise are malformed.
+static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
+
 impl WholeHead {
+    /// Parses it as a request's.
+    pub(super) fn parse_request(&self) -> Result<RequestHead, HeadError> {
+        RequestHead::parse(self.head()).map_err(|error| {
+            // The scan knows more about what came first.
+            let scanned = HeadScan::request().advance(self.head());
+            scanned.err().unwrap_or(error)
+        })
+    }
+
     /// The head.
     pub(super) fn head(&self) -> &[u8] {
         self.bytes

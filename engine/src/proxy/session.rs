@@ -118,7 +118,7 @@ async fn read_request(proxy: &Proxy, client: &mut TcpStream) -> Result<Request, 
     let read = poll_fn(|_| reader.poll(client));
     let cause = match proxy.rt.timeout_at(deadline, read).await {
         Ok(Ok(whole)) => {
-            let head = RequestHead::parse(whole.head()).map_err(bad_head)?;
+            let head = whole.parse_request().map_err(bad_head)?;
             return Ok(Request { head, whole });
         }
         Ok(Err(HeadEnd::Closed)) => Cause::Closed,

@@ -22,7 +22,7 @@ use super::session::{Refusal, Request, close_in_stages};
 use super::watchdog::Watchdog;
 use crate::limits;
 use crate::net::{Incoming, TcpStream};
-use crate::proto::http1::{HeadScan, ReplyBody, RequestHead};
+use crate::proto::http1::{HeadScan, ReplyBody};
 use crate::ring::SendData;
 use crate::rt::GatePass;
 
@@ -213,7 +213,7 @@ impl Conversation {
     }
 
     fn parsed(&self, whole: super::head::WholeHead) -> Result<Request, Outcome> {
-        let head = RequestHead::parse(whole.head()).map_err(malformed)?;
+        let head = whole.parse_request().map_err(malformed)?;
         Ok(Request { head, whole })
     }
 
