@@ -62,6 +62,9 @@ pub const BUFFERS_DEFAULT: u16 = 256;
 pub const BUFFERS_MAX: u16 = 32_768;
 /// Default of `--buffer-size`.
 pub const BUFFER_BYTES_DEFAULT: u32 = 16 * 1024;
+/// Bytes kept in front of every receive buffer, so that a head which has grown a little in rewriting can go out from the
+/// buffer that its body is in: a field or two of this proxy's own.
+pub const BUFFER_HEADROOM_BYTES: u32 = 64;
 /// Smallest receive buffer: a CONNECT head of a browser fits in one.
 pub const BUFFER_BYTES_MIN: u32 = 512;
 /// Largest receive buffer.
@@ -96,7 +99,8 @@ pub const PIPES_MAX: usize = 64;
 /// Bytes from which a send from the arena may be SEND_ZC: below, pinning and notification cost more than the copy.
 pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;
 
-/// Bytes behind a response head up to which they are copied to go out with it in one send.
+/// Bytes of a body up to which they are copied behind their head, to go out with it in one send, when the head cannot be
+/// put in front of them where they are.
 pub const BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a body from which it is spliced without having proved bulky.
 pub const BODY_SPLICE_BYTES_MIN: u64 = 256 * 1024;

@@ -96,7 +96,7 @@ impl ZeroCopyRoutes {
             return true;
         };
         self.sends.set(ZeroCopySends::Never);
-        let needed = u64::from(ring.arena().buffers()) * u64::from(ring.arena().buffer_bytes());
+        let needed = ring.arena().locked_bytes();
         let allowed = sys::memory_lock().map_or(0, |limit| limit.bytes);
         warn!(needed, allowed, %error, "no SEND_ZC: the receive buffers cannot be registered; raise RLIMIT_MEMLOCK");
         false

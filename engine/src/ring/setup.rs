@@ -42,7 +42,7 @@ impl RingConfig {
         let queues = (submissions * 64).next_multiple_of(page)
             + (completions * 16 + header).next_multiple_of(page);
         let buffer_ring = (u64::from(self.buffers.next_power_of_two()) * 16).next_multiple_of(page);
-        let arena = (u64::from(self.buffers) * u64::from(self.buffer_bytes)).next_multiple_of(page);
+        let arena = Arena::memory_bytes(self.buffers, self.buffer_bytes).next_multiple_of(page);
         queues + buffer_ring + if arena_registered { arena } else { 0 }
     }
 }

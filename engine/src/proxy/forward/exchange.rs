@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::request::Asked;
 use super::{After, Conversation, DOWN, UP, Upgraded, Upstream, client_gone};
 use crate::addr::Authority;
-use crate::limits;
 use crate::net::Incoming;
 use crate::proto::http1::{
     ConnectionField, Framing, HeadScan, ResponseHead, ResponseRewrite, rewrite_response,
@@ -20,13 +19,13 @@ use crate::proxy::head::{HeadEnd, HeadReader, WholeHead};
 use crate::proxy::outcome::{Cause, Outcome, Phase, Side};
 use crate::proxy::relay::{Body, Failure};
 use crate::proxy::session::Request;
-use crate::ring::SendData;
+use crate::ring::{Scratch, SendData};
 
 /// An exchange under way.
 struct Exchange {
     asked: Asked,
     /// The head once more, for as long as the request may be sent a second time.
-    again: Option<SendData>,
+    again: Option<Scratch>,
     /// The origin takes no more of the request.
     cut_short: bool,
 }
@@ -75,16 +74,20 @@ impl Conversation {
         let again = (reused && asked.may_repeat()).then(|| {
             let mut copy = self.proxy.scratch.take();
             copy.writer().extend_from_slice(&sent);
-            SendData::Scratch(copy)
+            copy
         });
         let body = match asked.framing {
             Framing::Length(bytes) => Body::Length(bytes),
             Framing::Chunked => Body::Chunked(Box::default()),
             Framing::None | Framing::UntilClose => Body::Length(0),
         };
-        self.halves[UP].begin(body, SendData::Scratch(sent));
-        // The rest of the buffer of the head; what the client has sent behind is behind this.
-        self.input.extend(whole.into_behind());
+        self.halves[UP].begin(body);
+        // Behind the head in its buffer; what the client has sent after that is behind this.
+        if let Some(behind) = whole.into_behind() {
+            self.input.push_front(behind);
+        }
+        let first = self.admit_input()?;
+        self.halves[UP].push_message(sent, first);
         self.feed_upload()?;
         Ok(Exchange {
             asked,
@@ -145,31 +148,38 @@ impl Conversation {
             return Ok(());
         };
         self.proxy.counters.retries.add(1);
-        self.halves[UP].begin(Body::Length(0), head);
+        self.halves[UP].begin(Body::Length(0));
+        self.halves[UP].push_message(head, None);
         exchange.cut_short = false;
         self.dial().await
     }
 
     /// Gives the half-pipe of the request what has arrived of its body.
     fn feed_upload(&mut self) -> Result<(), Outcome> {
-        let up = &mut self.halves[UP];
-        while !up.body_ended()
-            && let Some(data) = self.input.pop_front()
-        {
-            let bad_chunk = |error| Outcome {
-                side: Side::Client,
-                phase: Phase::Exchange,
-                cause: Cause::Body(error),
-            };
-            if let Some(data) = up.admit(data).map_err(bad_chunk)? {
-                up.push(data);
-            }
-            if let Some(rest) = up.take_rest() {
-                self.input.push_front(rest);
+        while !self.halves[UP].body_ended() && !self.input.is_empty() {
+            if let Some(data) = self.admit_input()? {
+                self.halves[UP].push(data);
             }
         }
-        up.expect_bulk(&self.proxy, &self.client);
+        self.halves[UP].expect_bulk(&self.proxy, &self.client);
         Ok(())
+    }
+
+    /// The body's part of what the client has sent next.
+    fn admit_input(&mut self) -> Result<Option<SendData>, Outcome> {
+        let up = &mut self.halves[UP];
+        let Some(data) = self.input.pop_front() else {
+            return Ok(None);
+        };
+        let admitted = up.admit(data).map_err(|error| Outcome {
+            side: Side::Client,
+            phase: Phase::Exchange,
+            cause: Cause::Body(error),
+        });
+        if let Some(rest) = up.take_rest() {
+            self.input.push_front(rest);
+        }
+        admitted
     }
 
     /// Waits for a whole head from the origin.
@@ -326,7 +336,7 @@ impl Conversation {
         };
         Ok(After::Upgraded(Box::new(Upgraded {
             upstream: upstream.stream,
-            answer,
+            answer: SendData::Scratch(answer),
             early_down: whole.into_behind(),
         })))
     }
@@ -341,7 +351,8 @@ impl Conversation {
         let sent = self.rewritten(head, &whole, Framing::None, ConnectionField::Silent);
         let down = &mut self.halves[DOWN];
         if exchange.asked.modern {
-            down.begin(Body::Length(0), sent);
+            down.begin(Body::Length(0));
+            down.push_message(sent, None);
         }
         if let Some(behind) = whole.into_behind() {
             down.keep_rest(behind);
@@ -411,31 +422,32 @@ impl Conversation {
         whole: &WholeHead,
         framing: Framing,
         connection: ConnectionField,
-    ) -> SendData {
+    ) -> Scratch {
         let mut sent = self.proxy.scratch.take();
         let rewrite = ResponseRewrite {
             framing,
             connection,
         };
         rewrite_response(head, whole.head(), &rewrite, sent.writer());
-        SendData::Scratch(sent)
+        sent
     }
 
     /// The head goes out together with as much of the body as came with it, if that is little.
     fn begin_download(
         &mut self,
         body: Body,
-        head: SendData,
+        head: Scratch,
         whole: WholeHead,
     ) -> Result<(), Outcome> {
         let down = &mut self.halves[DOWN];
-        down.begin(body, head);
-        if let Some(behind) = whole.into_behind() {
-            let bad_chunk = |error| origin(Cause::ResponseBody(error));
-            if let Some(data) = down.admit(behind).map_err(bad_chunk)? {
-                down.push_inline(data, limits::BODY_INLINE_BYTES_MAX);
-            }
-        }
+        down.begin(body);
+        let body = match whole.into_behind() {
+            Some(behind) => down
+                .admit(behind)
+                .map_err(|error| origin(Cause::ResponseBody(error)))?,
+            None => None,
+        };
+        down.push_message(head, body);
         if let Some(upstream) = &self.upstream {
             down.expect_bulk(&self.proxy, &upstream.stream);
         }

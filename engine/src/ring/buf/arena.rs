@@ -1,6 +1,8 @@
 //! One mapping that holds every receive buffer of a worker, and the buffer ring that lends them to the kernel
 //! (io_uring_provided_buffers(7)). See `kernel-notes/provided-buffers.md`.
 //!
+//! In front of each buffer is a little room that the kernel does not fill, see [`super::Lease::prepend`].
+//!
 //! A buffer is in exactly one place: in the buffer ring (the kernel may write to it), or lent out behind one or more
 //! [`super::Lease`]s (the kernel may only read from it, for a send). The last lease to go puts it back in the ring.
 
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
+use crate::limits::BUFFER_HEADROOM_BYTES;
 use crate::ring::sys::{Mapping, page_bytes};
 
 /// The buffer group of the arena; a ring has one.
@@ -54,7 +57,9 @@ impl Arena {
         let ring_entries = buffers.next_power_of_two();
         let ring_bytes = usize::from(ring_entries) * size_of::<BufRingEntry>();
         let memory = Mapping::anonymous(
-            (usize::from(buffers) * buffer_bytes as usize).next_multiple_of(page),
+            usize::try_from(Self::memory_bytes(buffers, buffer_bytes))
+                .unwrap_or(usize::MAX)
+                .next_multiple_of(page),
         )?;
         let ring = Mapping::anonymous(ring_bytes.next_multiple_of(page))?;
         let arena = Self {
@@ -72,6 +77,17 @@ impl Arena {
             arena.release(buffer);
         }
         Ok(arena)
+    }
+
+    /// Bytes that so many buffers take, each with the room in front of it.
+    pub(in crate::ring) fn memory_bytes(buffers: u16, buffer_bytes: u32) -> u64 {
+        u64::from(buffers) * (u64::from(buffer_bytes) + u64::from(BUFFER_HEADROOM_BYTES))
+    }
+
+    /// Bytes that registering it locks.
+    #[must_use]
+    pub fn locked_bytes(&self) -> u64 {
+        self.memory.bytes() as u64
     }
 
     /// Buffers of the arena.
@@ -108,7 +124,7 @@ impl Arena {
         }
     }
 
-    /// Where `buffer` starts.
+    /// Where the room in front of `buffer` starts.
     pub(in crate::ring) fn address(&self, buffer: u16) -> NonNull<u8> {
         assert!(
             buffer < self.buffers,
@@ -118,7 +134,7 @@ impl Arena {
         unsafe {
             self.memory
                 .base()
-                .add(usize::from(buffer) * self.buffer_bytes as usize)
+                .add(usize::from(buffer) * (self.buffer_bytes + BUFFER_HEADROOM_BYTES) as usize)
         }
     }
 
@@ -131,6 +147,11 @@ impl Arena {
         );
         leases.set(1);
         self.free.set(self.free.get() - 1);
+    }
+
+    /// Whether there is more than one lease on `buffer`.
+    pub(in crate::ring) fn is_shared(&self, buffer: u16) -> bool {
+        self.leases[usize::from(buffer)].get() > 1
     }
 
     pub(in crate::ring) fn share(&self, buffer: u16) {
@@ -166,7 +187,8 @@ impl Arena {
         // address, length and id only; `resv` of entry 0, where the kernel reads the tail, is left alone.
         unsafe {
             let entry = entries.add(usize::from(tail & self.ring_mask)).as_mut();
-            entry.set_addr(self.address(buffer).as_ptr() as u64);
+            let start = self.address(buffer).add(BUFFER_HEADROOM_BYTES as usize);
+            entry.set_addr(start.as_ptr() as u64);
             entry.set_len(self.buffer_bytes);
             entry.set_bid(buffer);
         }
@@ -211,7 +233,7 @@ mod tests {
         assert_eq!(arena.ring_entries(), 4);
         assert_eq!(
             arena.address(2).as_ptr() as usize - arena.address(0).as_ptr() as usize,
-            2000
+            2 * (1000 + BUFFER_HEADROOM_BYTES as usize)
         );
     }
 }

@@ -4,12 +4,14 @@ use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use super::Arena;
+use crate::limits::BUFFER_HEADROOM_BYTES;
 
 /// Bytes of one arena buffer. Cloning it shares the buffer; dropping the last one returns it to the kernel.
 #[derive(Debug)]
 pub struct Lease {
     arena: Rc<Arena>,
     buffer: u16,
+    /// From the start of the room in front of the buffer.
     start: u32,
     end: u32,
 }
@@ -24,8 +26,8 @@ impl Lease {
         Self {
             arena,
             buffer,
-            start: 0,
-            end: bytes,
+            start: BUFFER_HEADROOM_BYTES,
+            end: BUFFER_HEADROOM_BYTES + bytes,
         }
     }
 
@@ -43,6 +45,27 @@ impl Lease {
         self
     }
 
+    /// Puts `bytes` in front of what is in view, over what was advanced past and into the room before that. Says whether
+    /// there was room; there is none in a buffer that is shared, because others may have it in view.
+    #[must_use]
+    pub fn prepend(&mut self, bytes: &[u8]) -> bool {
+        let fits = u32::try_from(bytes.len())
+            .ok()
+            .and_then(|length| self.start.checked_sub(length));
+        let Some(start) = fits.filter(|_| !self.arena.is_shared(self.buffer)) else {
+            return false;
+        };
+        // SAFETY: the lease holds the buffer out of the buffer ring and is the only one on it, so nobody else reads or
+        // writes it; `start + bytes.len()` is the old start, which is inside the buffer; `bytes` is borrowed memory, which
+        // cannot be of this buffer, since only a lease gives out references into it.
+        unsafe {
+            let to = self.arena.address(self.buffer).add(start as usize);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len());
+        }
+        self.start = start;
+        true
+    }
+
     /// Bytes in view.
     #[must_use]
     pub fn bytes(&self) -> u32 {
@@ -52,7 +75,7 @@ impl Lease {
     /// Whether the receive filled the whole buffer, so that more is likely to wait.
     #[must_use]
     pub fn fills_buffer(&self) -> bool {
-        self.end == self.arena.buffer_bytes()
+        self.end == BUFFER_HEADROOM_BYTES + self.arena.buffer_bytes()
     }
 }
 
@@ -90,6 +113,26 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_go_in_front_as_far_as_there_is_room_and_nobody_else_looks() {
+        let arena = Rc::new(Arena::map(2, 512).expect("a small mapping"));
+        arena.taken(1);
+        let mut lease = Lease::new(Rc::clone(&arena), 1, 512);
+        lease.advance(10);
+        let other = lease.clone();
+        assert!(!lease.prepend(b"x"), "somebody else may read it");
+        drop(other);
+        let room = 10 + BUFFER_HEADROOM_BYTES as usize;
+        assert!(!lease.prepend(&vec![7; room + 1]));
+        assert!(lease.prepend(&vec![7; room - 1]) && lease.prepend(&[8]) && !lease.prepend(&[9]));
+        assert_eq!(lease.len(), room + 502);
+        assert_eq!(
+            (lease[0], lease[1], lease[room - 1], lease[room]),
+            (8, 7, 7, 0)
+        );
+        assert!(lease.fills_buffer());
+    }
 
     #[test]
     fn a_lease_narrows_and_returns_its_buffer() {

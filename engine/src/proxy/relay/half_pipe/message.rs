@@ -7,7 +7,7 @@ use crate::limits;
 use crate::net::TcpStream;
 use crate::proto::http1::ChunkError;
 use crate::proxy::SharedProxy;
-use crate::ring::SendData;
+use crate::ring::{Scratch, SendData};
 
 impl HalfPipe {
     /// A direction that has nothing to move before [`Self::begin`].
@@ -18,8 +18,8 @@ impl HalfPipe {
         }
     }
 
-    /// Starts on a message whose head is `head`; the one before is done. What was moved counts on.
-    pub(in crate::proxy) fn begin(&mut self, body: Body, head: SendData) {
+    /// Starts on a message; the one before is done. What was moved counts on. [`Self::push_message`] is due.
+    pub(in crate::proxy) fn begin(&mut self, body: Body) {
         debug_assert!(self.backlog.is_empty() && self.pipe.is_none() && self.wait.is_none());
         self.source_ended = body.ended();
         self.body = body;
@@ -29,7 +29,6 @@ impl HalfPipe {
         self.small_splices = 0;
         self.route = None;
         self.done = false;
-        self.backlog.push_back(head);
     }
 
     /// Takes bytes of the source that were received elsewhere; gives back what is to be sent of them.
@@ -48,14 +47,21 @@ impl HalfPipe {
         self.backlog.push_back(data);
     }
 
-    /// The same, in one send with what waits already, if there are at most `bytes_max` bytes.
-    pub(in crate::proxy) fn push_inline(&mut self, data: SendData, bytes_max: usize) {
-        match self.backlog.back_mut() {
-            Some(SendData::Scratch(scratch)) if data.as_slice().len() <= bytes_max => {
-                scratch.writer().extend_from_slice(data.as_slice());
-            }
-            _ => self.backlog.push_back(data),
+    /// Sends `head` and the part of the body that came with it, in one send if that can be: out of the buffer that the
+    /// part is in, or copied behind the head.
+    pub(in crate::proxy) fn push_message(&mut self, mut head: Scratch, mut body: Option<SendData>) {
+        if let Some(SendData::Lease(lease)) = &mut body
+            && lease.prepend(&head)
+        {
+            return self.backlog.extend(body);
         }
+        let part = body.as_ref().map(SendData::as_slice).unwrap_or_default();
+        if part.len() <= limits::BODY_INLINE_BYTES_MAX {
+            head.writer().extend_from_slice(part);
+            body = None;
+        }
+        self.push(SendData::Scratch(head));
+        self.backlog.extend(body);
     }
 
     /// Keeps what was received behind the end of the message for [`Self::take_rest`].
