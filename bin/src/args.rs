@@ -65,7 +65,7 @@ enum Subcommand {
              [--connect-timeout D] [--head-timeout D] [--idle-timeout D]\n    \
              [--half-close-timeout D] [--keep-alive-timeout D]\n    \
              [--websocket-idle-timeout D] [--drain-timeout D]\n    \
-             [--forwarded off|forwarded|x-forwarded-for]\n    \
+             [--websocket-inspect] [--forwarded off|forwarded|x-forwarded-for]\n    \
              [--zero-copy auto|splice|send-zc|off] [--buffers N]\n    \
              [--buffer-size BYTES] [--ring-entries N] [--busy-poll off|auto|D]\n    \
              [--resolver ADDR] [--open-proxy] [--log LEVEL]",
@@ -124,6 +124,11 @@ pub(crate) struct Serve {
     /// end a WebSocket after this long without a byte [default: 1h]
     #[argh(option, arg_name = "D")]
     pub(crate) websocket_idle_timeout: Option<String>,
+
+    /// look at the frames of WebSockets outside of tunnels: end those that break the rules, ping quiet ones, count
+    /// [default: pass bytes]
+    #[argh(switch)]
+    pub(crate) websocket_inspect: bool,
 
     /// longest time that open tunnels have to finish once the proxy is told to end [default: 30s]
     #[argh(option, arg_name = "D")]

@@ -56,6 +56,7 @@ pub(crate) fn config(
         resolver: option("--resolver", &typed.resolver, values::resolver_address)?,
         forwarded: option("--forwarded", &typed.forwarded, forwarded)?
             .unwrap_or(defaults.forwarded),
+        websocket_inspect: typed.websocket_inspect,
         open_proxy: typed.open_proxy,
         force_off,
         relay: relay_tuning()?.unwrap_or(defaults.relay),
@@ -280,6 +281,7 @@ mod tests {
             "--ring-entries=8",
             "--busy-poll=20us",
             "--resolver=127.0.0.1:5353",
+            "--websocket-inspect",
             "--open-proxy",
         ];
         let config = configured(&flags).expect("all flags");
@@ -306,6 +308,7 @@ mod tests {
             ring_entries: 8,
             busy_poll: BusyPoll::For(Duration::from_micros(20)),
             resolver: Some("127.0.0.1:5353".parse().expect("resolver")),
+            websocket_inspect: true,
             open_proxy: true,
             ..Config::default()
         };

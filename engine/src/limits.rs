@@ -118,6 +118,11 @@ pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 pub const UPSTREAM_TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Default of `--websocket-idle-timeout`.
 pub const WEBSOCKET_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
+/// How long both ends of an inspected WebSocket may be quiet before they are pinged, unless a third of the idle timeout
+/// is less. Address translators forget a quiet connection after a minute or more.
+pub const WEBSOCKET_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Ping intervals without an answer after which an end is dead.
+pub const WEBSOCKET_PING_INTERVALS_MAX: u32 = 2;
 
 /// Descriptors kept back from connections: listeners, logs, resolver, and what else a process needs.
 pub const DESCRIPTORS_RESERVED: u64 = 64;

@@ -64,6 +64,8 @@ counters! {
     resets,
     /// Tunnels ended by the idle or the half-close timeout.
     timeouts,
+    /// WebSockets ended because a frame broke the rules.
+    websocket_errors,
     /// Bytes relayed from clients to targets.
     bytes_up,
     /// Bytes relayed from targets to clients.

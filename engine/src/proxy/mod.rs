@@ -11,6 +11,7 @@ mod head;
 mod outcome;
 mod pipes;
 mod policy;
+mod random;
 mod relay;
 mod session;
 mod upstream;
@@ -31,6 +32,7 @@ pub use forward::ForwardedField;
 pub use outcome::{Cause, Outcome, Phase, Side};
 pub use pipes::{PipeGauges, PipePool};
 pub use policy::Policy;
+pub use random::Random;
 pub use session::{refuse, session, turn_away};
 pub use upstream::UpstreamPool;
 pub use zero_copy::{ZeroCopyRoutes, ZeroCopySends};
@@ -55,6 +57,10 @@ pub struct Proxy {
     pub keep_alive_timeout: Duration,
     /// A WebSocket without a byte in either direction.
     pub websocket_idle_timeout: Duration,
+    /// The frames of WebSockets outside of tunnels are looked at.
+    pub websocket_inspect: bool,
+    /// Where mask keys come from.
+    pub random: Random,
     /// What origins are told about the client's address.
     pub forwarded: ForwardedField,
     /// When a direction changes between copying and splicing; `None` never splices.

@@ -4,15 +4,17 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use tracing::field::display;
 use tracing::{Level, debug, enabled};
 
+use super::relay::FrameCounts;
 use crate::net::resolver::ResolveError;
 use crate::net::{DialError, TcpStream};
 use crate::proto::http1::{
     ChunkError, HTTPS_WANTS_CONNECT, HeadError, ORIGIN_FORM_HELP, ProxyError, RESPONSE_INCOMPLETE,
     RESPONSE_TIMEOUT, Reply, SCHEME_UNKNOWN, Status, UPGRADE_FAILED,
 };
-use crate::proto::ws::HandshakeError;
+use crate::proto::ws::{CloseCode, FrameError, HandshakeError};
 
 /// Whose doing it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,10 @@ pub enum Cause {
     ResponseTimeout,
     /// No connection to the target.
     Dial(DialError),
+    /// A frame that breaks the rules.
+    WebSocket(FrameError),
+    /// No answer to the pings of this proxy.
+    PingTimeout,
     /// No byte for too long.
     IdleTimeout,
     /// No byte for too long after one direction had ended.
@@ -269,6 +275,8 @@ impl fmt::Display for Cause {
             Self::ResponseMissing => f.write_str("no whole answer"),
             Self::ResponseTimeout => f.write_str("answer timeout"),
             Self::Dial(error) => write!(f, "not connected ({error})"),
+            Self::WebSocket(error) => write!(f, "websocket error ({error})"),
+            Self::PingTimeout => f.write_str("ping timeout"),
             Self::IdleTimeout => f.write_str("idle timeout"),
             Self::HalfCloseTimeout => f.write_str("half-close timeout"),
             Self::ConnectionLimit => f.write_str("connection limit"),
@@ -285,6 +293,8 @@ pub(super) struct Story(Option<Box<Chapters>>);
 struct Chapters {
     client: Option<SocketAddr>,
     target: Option<Box<str>>,
+    /// Up and down, where frames were looked at.
+    frames: Option<[FrameCounts; 2]>,
     start: Instant,
     outcome: Outcome,
     up: u64,
@@ -299,6 +309,7 @@ impl Story {
             Box::new(Chapters {
                 client: client.peer_address().ok(),
                 target: None,
+                frames: None,
                 start: Instant::now(),
                 outcome: Outcome::drained(phase),
                 up: 0,
@@ -312,6 +323,13 @@ impl Story {
         if let Some(chapters) = &mut self.0 {
             chapters.target = Some(target.to_string().into_boxed_str());
             chapters.outcome.phase = phase;
+        }
+    }
+
+    /// Adds what went up and down as frames.
+    pub(super) fn frames(&mut self, counts: [FrameCounts; 2]) {
+        if let Some(chapters) = &mut self.0 {
+            chapters.frames = Some(counts);
         }
     }
 
@@ -332,6 +350,23 @@ impl Drop for Chapters {
         let ms = self.start.elapsed().as_millis() as u64;
         let Self { up, down, .. } = *self;
         let Outcome { side, phase, cause } = self.outcome;
-        debug!(%client, %target, %side, %phase, %cause, up, down, ms, "closed");
+        let [frames_up, frames_down] = self.frames.map_or([None, None], |counts| counts.map(Some));
+        let [close_up, close_down] =
+            [frames_up, frames_down].map(|counts| counts.map(|counts| display(close_code(counts))));
+        // A field without a value is not written.
+        debug!(
+            %client, %target, %side, %phase, %cause, up, down, ms,
+            messages_up = frames_up.map(|counts| counts.messages),
+            messages_down = frames_down.map(|counts| counts.messages),
+            close_up,
+            close_down,
+            "closed"
+        );
     }
+}
+
+/// The number of the code, or a dash where there was none.
+fn close_code(counts: FrameCounts) -> String {
+    let code = counts.close_code.map(CloseCode::number);
+    code.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }

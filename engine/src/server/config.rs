@@ -32,6 +32,8 @@ pub struct Config {
     pub resolver: Option<SocketAddr>,
     /// What origins are told about the client's address.
     pub forwarded: ForwardedField,
+    /// The frames of WebSockets outside of tunnels are looked at: rules, pings, counts.
+    pub websocket_inspect: bool,
     /// Listening beyond loopback without any access rule is intended.
     pub open_proxy: bool,
     /// Kernel features to treat as missing, so that fallbacks and refusals can be seen on any kernel.
@@ -111,6 +113,7 @@ impl Default for Config {
             busy_poll: BusyPoll::Off,
             resolver: None,
             forwarded: ForwardedField::Off,
+            websocket_inspect: false,
             open_proxy: false,
             force_off: Vec::new(),
             relay: RelayTuning::default(),

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::net::resolver::{Resolver, ResolverSetup};
 use crate::net::{Accepted, Dialler, Listener};
 use crate::proxy::{
-    Cause, Counters, PipePool, Policy, Proxy, SpliceTuning, UpstreamPool, ZeroCopyRoutes,
+    Cause, Counters, PipePool, Policy, Proxy, Random, SpliceTuning, UpstreamPool, ZeroCopyRoutes,
     ZeroCopySends,
 };
 use crate::proxy::{refuse, session, turn_away};
@@ -65,7 +65,7 @@ pub(super) struct Seat {
 pub(super) fn run(seat: Seat, mailbox: MailboxReceiver<Command>) -> Result<(), String> {
     // Pinned before anything is allocated, so that memory is local to the CPU.
     let pinned = placement::pin(seat.core);
-    let (rt, resolver) = match prepare(&seat) {
+    let (rt, sources) = match prepare(&seat) {
         Ok(prepared) => prepared,
         Err(text) => {
             let _ = seat.started.send(Err(text.clone()));
@@ -84,11 +84,17 @@ pub(super) fn run(seat: Seat, mailbox: MailboxReceiver<Command>) -> Result<(), S
         port: Arc::clone(rt.ring().port()),
     };
     let _ = seat.started.send(Ok(started));
-    rt.run(serve(rt.clone(), seat, mailbox.open(&rt), resolver))
+    rt.run(serve(rt.clone(), seat, mailbox.open(&rt), sources))
         .map_err(|error| format!("the ring failed: {error}"))
 }
 
-fn prepare(seat: &Seat) -> Result<(Rt, ResolverSetup), String> {
+/// What a worker draws from the system before it serves.
+struct Sources {
+    resolver: ResolverSetup,
+    random: Random,
+}
+
+fn prepare(seat: &Seat) -> Result<(Rt, Sources), String> {
     let config = &seat.config;
     let ring_config = RingConfig {
         completion_entries: config.ring_entries,
@@ -117,10 +123,12 @@ fn prepare(seat: &Seat) -> Result<(Rt, ResolverSetup), String> {
     };
     let resolver = ResolverSetup::system(config.resolver, config.buffer_size)
         .map_err(|error| format!("no randomness for the resolver: {error}"))?;
-    Ok((Rt::new(ring, spin), resolver))
+    let random =
+        Random::system().map_err(|error| format!("no randomness for mask keys: {error}"))?;
+    Ok((Rt::new(ring, spin), Sources { resolver, random }))
 }
 
-fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
+fn proxy(rt: &Rt, seat: &Seat, sources: Sources) -> Proxy {
     let config = &seat.config;
     let splices = matches!(config.zero_copy, ZeroCopy::Auto | ZeroCopy::Splice);
     let has_send_zc = seat.capabilities.has(Feature::SendZc);
@@ -131,7 +139,7 @@ fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
     };
     Proxy {
         rt: rt.clone(),
-        dialler: Dialler::new(rt, Resolver::new(rt, resolver)),
+        dialler: Dialler::new(rt, Resolver::new(rt, sources.resolver)),
         policy: Policy::new(seat.addresses.clone()),
         connect_timeout: config.timeouts.connect,
         head_timeout: config.timeouts.head,
@@ -139,6 +147,8 @@ fn proxy(rt: &Rt, seat: &Seat, resolver: ResolverSetup) -> Proxy {
         half_close_timeout: config.timeouts.half_close,
         keep_alive_timeout: config.timeouts.keep_alive,
         websocket_idle_timeout: config.timeouts.websocket_idle,
+        websocket_inspect: config.websocket_inspect,
+        random: sources.random,
         forwarded: config.forwarded,
         splice: splices.then_some(SpliceTuning {
             promote_full_buffers: config.relay.promote_full_buffers,
@@ -166,7 +176,7 @@ struct Worker {
 }
 
 /// The worker's first task: it outlives all others, and its end is the worker's.
-async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: ResolverSetup) {
+async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, sources: Sources) {
     let sockets = std::mem::take(&mut seat.listeners);
     let ports = loop {
         match mailbox.receive().await {
@@ -180,7 +190,7 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, resolver: 
         return;
     };
     let worker = Rc::new(Worker {
-        proxy: Rc::new(proxy(&rt, &seat, resolver)),
+        proxy: Rc::new(proxy(&rt, &seat, sources)),
         gate: Gate::new(&rt, inside),
         listening: Gate::new(&rt, Arc::default()),
         balance: Balance {

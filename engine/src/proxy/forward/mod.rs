@@ -267,7 +267,12 @@ impl Conversation {
             story: self.story,
             pass: self.pass,
         };
-        let relay = Relay::new(SharedProxy::clone(&self.proxy), tunnel);
+        let proxy = SharedProxy::clone(&self.proxy);
+        let relay = if proxy.websocket_inspect {
+            Relay::inspecting(proxy, tunnel)
+        } else {
+            Relay::new(proxy, tunnel)
+        };
         self.proxy.rt.spawn(relay);
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::inspection::Inspection;
 use crate::proto::http1::{ChunkError, ChunkStep, ChunkedBody};
 use crate::ring::SendData;
 
@@ -16,6 +17,8 @@ pub(in crate::proxy) enum Body {
     Chunked(Box<ChunkedBody>),
     /// Chunks, passed on as the content in them, for a peer that knows no chunks.
     Dechunked(Box<ChunkedBody>),
+    /// The frames of a WebSocket, up to FIN.
+    Frames(Box<Inspection>),
 }
 
 /// What became of received bytes.
@@ -30,7 +33,7 @@ impl Body {
     /// Whether nothing more belongs to it.
     pub(in crate::proxy) fn ended(&self) -> bool {
         match self {
-            Self::Stream => false,
+            Self::Stream | Self::Frames(_) => false,
             Self::Length(left) => *left == 0,
             Self::Chunked(chunks) | Self::Dechunked(chunks) => chunks.ended(),
         }
@@ -41,7 +44,7 @@ impl Body {
         match self {
             Self::Stream => u64::MAX,
             Self::Length(left) => *left,
-            Self::Chunked(_) | Self::Dechunked(_) => 0,
+            Self::Chunked(_) | Self::Dechunked(_) | Self::Frames(_) => 0,
         }
     }
 
@@ -75,6 +78,12 @@ impl Body {
                 return Ok(Taken {
                     passed: Some(passed),
                     rest,
+                });
+            }
+            Self::Frames(inspection) => {
+                return Ok(Taken {
+                    passed: inspection.take(data),
+                    rest: None,
                 });
             }
             Self::Chunked(chunks) => (chunks, true),

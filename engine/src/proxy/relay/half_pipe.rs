@@ -1,6 +1,7 @@
 //! One direction of a relay, or of one message: a body ends where its framing says. It copies through receive buffers while messages are small, and splices once they have
 //! proved bulky; both changes keep every byte in its place. See `kernel-notes/splice.md`.
 
+mod frames;
 mod message;
 
 use std::collections::VecDeque;
@@ -197,10 +198,8 @@ impl HalfPipe {
             let mut data = outcome.data;
             match outcome.result {
                 Ok(sent) => {
-                    let own = sent.min(self.own);
-                    self.own -= own;
-                    self.moved += u64::from(sent - own);
                     data.advance(sent);
+                    self.count_sent(sent, data.as_slice().len());
                 }
                 Err(libc::EAGAIN | libc::EINTR) => {}
                 Err(errno) => return Err(Failure::Sink(errno)),
@@ -213,6 +212,9 @@ impl HalfPipe {
         }
         if let Some(next) = self.backlog.pop_front() {
             self.send(proxy, next, sink);
+            return Ok(Poll::Pending);
+        }
+        if self.is_broken() {
             return Ok(Poll::Pending);
         }
         if self.source_ended {
@@ -248,6 +250,14 @@ impl HalfPipe {
         }
     }
 
+    /// Counts what was sent of the source: own bytes are in front, or behind all of it.
+    fn count_sent(&mut self, sent: u32, left: usize) {
+        let own = sent.min(self.own);
+        self.own -= own;
+        let close = self.close_bytes_sent(left);
+        self.moved += u64::from((sent - own).saturating_sub(close));
+    }
+
     /// Counts full buffers, and asks the receive to stop when there were enough in a row. Without a pipe the direction
     /// goes on copying, and asks again after as many more.
     fn judge(&mut self, proxy: &SharedProxy, lease: &Lease, source: &TcpStream) {
@@ -281,7 +291,7 @@ impl HalfPipe {
     /// FIN: the end of a stream, but not of a body that says where it ends.
     fn end_of_source(&mut self) -> Result<(), Failure> {
         match self.body {
-            Body::Stream => {
+            Body::Stream | Body::Frames(_) => {
                 self.source_ended = true;
                 Ok(())
             }

@@ -1,11 +1,14 @@
 //! The relay: two half-pipes between two streams, as a task of its own. When a tunnel stands, its session has ended and
-//! this is all that is left of it: a few hundred bytes, nothing allocated per read or write.
+//! this is all that is left of it: a few hundred bytes, nothing allocated per read or write. `websocket` adds to it what
+//! looks at frames.
 //!
 //! How a tunnel closes is a table in `kernel-notes/half-close.md`: FIN passes in its direction after the last byte, and
 //! the other direction lives on; RST, or any other failure, ends both with RST.
 
 mod body;
 mod half_pipe;
+mod inspection;
+mod websocket;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,6 +24,7 @@ use crate::rt::{GatePass, Operation, TimerKey};
 
 pub(super) use body::Body;
 pub(super) use half_pipe::{Failure, HalfPipe};
+pub(super) use inspection::FrameCounts;
 
 /// Which direction is which: up from the client, whose stream is the first.
 const UP: usize = 0;
@@ -42,8 +46,10 @@ pub(super) struct Relay {
     last_byte: Instant,
     idle_timeout: Duration,
     half_closed: bool,
-    /// Set when the tunnel is over; what remains is to join the streams.
+    /// How the tunnel ends, once that is decided. Frames of this proxy may still have to be delivered.
     outcome: Option<Outcome>,
+    /// The tunnel is over; what remains is to join the streams.
+    over: bool,
     story: Story,
     _pass: GatePass,
 }
@@ -84,6 +90,7 @@ impl Relay {
             idle_timeout: tunnel.idle_timeout,
             half_closed: false,
             outcome: None,
+            over: false,
             story: tunnel.story,
             _pass: tunnel.pass,
             proxy,
@@ -103,6 +110,9 @@ impl Relay {
             self.moved = moved;
             self.last_byte = self.proxy.rt.now();
         }
+        if self.outcome.is_none() {
+            self.mind_frames();
+        }
         if self.halves.iter().all(HalfPipe::done) {
             return Poll::Ready(Outcome {
                 side: Side::Proxy,
@@ -110,9 +120,12 @@ impl Relay {
                 cause: Cause::Done,
             });
         }
-        self.mind_half_close();
-        if let Some(outcome) = self.failure_of_a_watched_stream() {
-            return Poll::Ready(outcome);
+        // Once the end is decided, an end that fails does not keep the other from reading why.
+        if self.outcome.is_none() {
+            self.mind_half_close();
+            if let Some(outcome) = self.failure_of_a_watched_stream() {
+                return Poll::Ready(outcome);
+            }
         }
         self.mind_timer()
     }
@@ -130,7 +143,11 @@ impl Relay {
             return Ok(());
         }
         let before = half.moved;
-        let mut stepped = half.step(&self.proxy, source, sink);
+        let mut stepped = if self.outcome.is_some() {
+            half.step_closing(&self.proxy, source, sink)
+        } else {
+            half.step(&self.proxy, source, sink)
+        };
         let counters = &self.proxy.counters;
         let counter = if direction == UP {
             &counters.bytes_up
@@ -138,7 +155,7 @@ impl Relay {
             &counters.bytes_down
         };
         counter.add(half.moved - before);
-        if stepped.is_ok() && half.done() && !other_done {
+        if stepped.is_ok() && half.done() && !other_done && self.outcome.is_none() {
             // The last direction to end needs no shutdown: the close that follows sends FIN.
             stepped = sink
                 .shutdown_write()
@@ -193,28 +210,40 @@ impl Relay {
     /// Deadlines move with every byte; the timer is left where it is, and looks at the deadline when it fires.
     fn mind_timer(&mut self) -> Poll<Outcome> {
         let now = self.proxy.rt.now();
+        if self.timer.is_some_and(|(at, _)| now < at) {
+            return Poll::Pending;
+        }
         let (allowance, cause) = if self.half_closed {
             (self.proxy.half_close_timeout, Cause::HalfCloseTimeout)
         } else {
             (self.idle_timeout, Cause::IdleTimeout)
         };
-        let deadline = self.last_byte + allowance;
-        if let Some((at, _)) = self.timer {
-            if now < at {
-                return Poll::Pending;
+        let deadline = self.idle_deadline(self.last_byte + allowance);
+        if self.timer.is_some() {
+            if let Some(dead) = self.dead(now) {
+                return Poll::Ready(dead);
             }
             if now >= deadline {
-                return Poll::Ready(Outcome {
+                let outcome = Outcome {
                     side: Side::Proxy,
                     phase: Phase::Relay,
                     cause,
-                });
+                };
+                return if self.ends_idle(outcome) {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(outcome)
+                };
             }
-            if self.half_closed || self.halves.iter().any(HalfPipe::blocked) {
+            let deaf = self.half_closed || self.halves.iter().any(HalfPipe::blocked);
+            if deaf && self.outcome.is_none() {
                 self.watch();
             }
+            // Not before the idle timeout was looked at: a ping on its way would make an orderly end an abort.
+            self.mind_pings(now);
         }
-        self.set_timer(deadline);
+        let pings_due = self.pings_due();
+        self.set_timer(pings_due.map_or(deadline, |due| due.min(deadline)));
         Poll::Pending
     }
 
@@ -259,12 +288,10 @@ impl Relay {
             Cause::Done => false,
             Cause::IdleTimeout | Cause::HalfCloseTimeout => {
                 counters.timeouts.add(1);
-                // A receive that found no buffer all that time may have bytes to give that nobody knows of.
-                self.halves.iter().any(HalfPipe::holds_bytes)
-                    || self.streams.iter().any(TcpStream::starved)
-                    // What came in this very moment is on its way already.
-                    || self.streams.iter().any(TcpStream::sending)
+                self.holds_bytes()
             }
+            // Its Close was delivered, or could not be.
+            Cause::WebSocket(_) => self.holds_bytes(),
             _ => {
                 counters.resets.add(1);
                 true
@@ -276,6 +303,16 @@ impl Relay {
         self.let_go();
         self.streams.iter().for_each(TcpStream::begin_close);
         self.outcome = Some(outcome);
+        self.over = true;
+    }
+
+    /// Bytes are on their way, or may be.
+    fn holds_bytes(&self) -> bool {
+        // A receive that found no buffer all that time may have bytes to give that nobody knows of.
+        self.halves.iter().any(HalfPipe::holds_bytes)
+            || self.streams.iter().any(TcpStream::starved)
+            // What came in this very moment is on its way already.
+            || self.streams.iter().any(TcpStream::sending)
     }
 
     fn let_go(&mut self) {
@@ -293,10 +330,12 @@ impl Future for Relay {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if this.outcome.is_none() {
+        if !this.over {
             let Poll::Ready(outcome) = this.run() else {
                 return Poll::Pending;
             };
+            // What was decided before is why it ends, however the rest went.
+            let outcome = this.outcome.unwrap_or(outcome);
             this.begin_close(outcome);
         }
         for stream in &mut this.streams {
@@ -310,13 +349,28 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let outcome = self.outcome.unwrap_or_else(|| {
+        if !self.over {
             // The worker ends and cuts the tunnel off.
             self.streams.iter().for_each(TcpStream::reset_on_close);
-            Outcome::drained(Phase::Relay)
-        });
+        }
+        let outcome = self.outcome.unwrap_or(Outcome::drained(Phase::Relay));
         let [up, down] = &self.halves;
+        if let (Some(frames_up), Some(frames_down)) = (up.inspection(), down.inspection()) {
+            let counts = [frames_up.counts(), frames_down.counts()];
+            self.story.frames(counts);
+        }
         self.story.end(outcome, up.moved, down.moved);
         self.let_go();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_has_as_much_state_as_it_had_before_it_knew_frames() {
+        assert!(size_of::<Relay>() <= 568, "{}", size_of::<Relay>());
+        assert!(size_of::<HalfPipe>() <= 160, "{}", size_of::<HalfPipe>());
     }
 }
