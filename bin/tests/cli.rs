@@ -245,6 +245,10 @@ fn defaults() -> String {
          --head-timeout {}s
          --idle-timeout {}m
          --half-close-timeout {}s
+         --keep-alive-timeout {}s
+         --websocket-idle-timeout {}h
+         --websocket-inspect pass bytes
+         --forwarded off
          --drain-timeout {}s
          --zero-copy auto
          --buffers {BUFFERS_DEFAULT}
@@ -258,6 +262,8 @@ fn defaults() -> String {
         seconds(HEAD_TIMEOUT_DEFAULT),
         seconds(IDLE_TIMEOUT_DEFAULT) / 60,
         seconds(HALF_CLOSE_TIMEOUT_DEFAULT),
+        seconds(KEEP_ALIVE_TIMEOUT_DEFAULT),
+        seconds(WEBSOCKET_IDLE_TIMEOUT_DEFAULT) / 3600,
         seconds(DRAIN_TIMEOUT_DEFAULT),
         BUFFER_BYTES_DEFAULT / 1024,
     )

@@ -153,38 +153,36 @@ fn upgrade_on_a_reused_connection_found_dead_is_tried_again() {
     ping(exchange.client.stream(), server.stream(), b"up");
 }
 
-#[test]
-fn key_missing_or_malformed_or_bad_version_is_400_or_the_origins_to_judge_never_a_half_open_relay()
-{
-    let proxy = Proxy::start(&[]);
-    let start = proxy.footing();
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let version = "Sec-WebSocket-Version: 13\r\n";
-    for (from, to) in [
-        (key, String::new()),
-        (key, "Sec-WebSocket-Key:\r\n".to_owned()),
-        (key, "Sec-WebSocket-Key: short\r\n".to_owned()),
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+
+/// What is changed in a handshake, each by itself.
+fn changes() -> Vec<(&'static str, String)> {
+    vec![
+        (KEY, String::new()),
+        (KEY, "Sec-WebSocket-Key:\r\n".to_owned()),
+        (KEY, "Sec-WebSocket-Key: short\r\n".to_owned()),
         (
-            key,
+            KEY,
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n".to_owned(),
         ),
         (
-            key,
+            KEY,
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==x\r\n".to_owned(),
         ),
         (
-            key,
+            KEY,
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j!Q==\r\n".to_owned(),
         ),
         (
-            key,
+            KEY,
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWFhYWE=\r\n".to_owned(),
         ),
-        (key, key.repeat(2)),
-        (version, String::new()),
-        (version, "Sec-WebSocket-Version: 8\r\n".to_owned()),
-        (version, "Sec-WebSocket-Version: 13, 8\r\n".to_owned()),
-        (version, version.repeat(2)),
+        (KEY, KEY.repeat(2)),
+        (VERSION, String::new()),
+        (VERSION, "Sec-WebSocket-Version: 8\r\n".to_owned()),
+        (VERSION, "Sec-WebSocket-Version: 13, 8\r\n".to_owned()),
+        (VERSION, VERSION.repeat(2)),
         ("GET", "POST".to_owned()),
         ("HTTP/1.1", "HTTP/1.0".to_owned()),
         ("Connection: keep-alive, Upgrade\r\n", String::new()),
@@ -203,14 +201,22 @@ fn key_missing_or_malformed_or_bad_version_is_400_or_the_origins_to_judge_never_
             "Upgrade: websocket/13\r\n".to_owned(),
         ),
         (
-            version,
+            VERSION,
             "Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n".to_owned(),
         ),
         (
-            version,
+            VERSION,
             "Sec-WebSocket-Version: 13\r\nTransfer-Encoding: chunked\r\n".to_owned(),
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn key_missing_or_malformed_or_bad_version_is_400_or_the_origins_to_judge_never_a_half_open_relay()
+{
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    for (from, to) in changes() {
         let origin = Origin::listen();
         let mut client = Wire::to(&proxy);
         client.send(about(origin.address(), &UPGRADE.replacen(from, &to, 1)));
@@ -239,7 +245,7 @@ fn key_missing_or_malformed_or_bad_version_is_400_or_the_origins_to_judge_never_
         server.head();
         server.send(SWITCH);
         let reply = client.response();
-        if from == version && !to.contains("Content-Length") && !to.contains("Transfer-Encoding") {
+        if from == VERSION && !to.contains("Content-Length") && !to.contains("Transfer-Encoding") {
             assert_eq!(reply.status(), 101, "the origin has judged the version");
             ping(client.stream(), server.stream(), b"no half of a relay");
             ping(server.stream(), client.stream(), b"no half of a relay");

@@ -283,11 +283,7 @@ fn client_that_never_reads_its_response_and_goes_leaves_nothing_behind() {
     exchange
         .server
         .send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-    write_until_stalled(
-        exchange.server.stream(),
-        64 << 20,
-        Duration::from_millis(200),
-    );
+    stall(exchange.server.stream());
     drop(exchange.client);
     let mut stream = exchange.server.stream();
     until("the end of the upstream connection", || {

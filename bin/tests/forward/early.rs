@@ -212,14 +212,10 @@ fn early_final_response_of_an_origin_that_closes_is_delivered_whole() {
         for closes in ["later", "fin", "reset"] {
             let mut exchange = Exchange::begin(
                 &proxy,
-                "POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\nContent-Length: 100000000\r\n\r\n",
+                "POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\nContent-Length: 1000000000\r\n\r\n",
             );
             // The origin takes nothing, so that bytes wait in every place where they can.
-            write_until_stalled(
-                exchange.client.stream(),
-                64 << 20,
-                Duration::from_millis(200),
-            );
+            stall(exchange.client.stream());
             exchange.server.send(
                 "HTTP/1.1 413 Enough\r\nConnection: close\r\nContent-Length: 6\r\n\r\nenough",
             );

@@ -7,6 +7,7 @@
 mod client;
 mod content;
 mod dns;
+mod exchange;
 mod network;
 mod origin;
 mod process;
@@ -22,11 +23,12 @@ pub(crate) use client::{
 };
 pub(crate) use content::{Content, receive, receive_slowly, send};
 pub(crate) use dns::{A, AAAA, Dns, Message, NAME_ERROR, Query, SERVER_FAILURE};
+pub(crate) use exchange::{Exchange, about, chunked, get, send_chunked, stall};
 pub(crate) use network::{in_own_network, skip};
 pub(crate) use origin::{Blackhole, Echo, Origin, Side, Tunnel, ipv6_loopback, loopback};
 pub(crate) use process::{Process, raise_file_limit};
 pub(crate) use proxy::{Footing, Launch, Proxy, Snapshot, first_core};
-pub(crate) use web::{Exchange, Head, HttpMessage, Wire, about, chunked, get, send_chunked};
+pub(crate) use web::{Head, HttpMessage, Wire};
 
 /// How long an event may take before the test says that it will not come. Generous, because the machine may be busy;
 /// nothing waits this long when the program is right.

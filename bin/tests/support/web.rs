@@ -1,8 +1,8 @@
 //! HTTP/1.1 as a test needs it: an end of a connection that sends exactly the bytes it is told to, and takes apart what
-//! comes with a grammar of its own, stricter than any program's; and an exchange with both of its ends.
+//! comes with a grammar of its own, stricter than any program's.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::origin::await_before;
@@ -228,6 +228,15 @@ impl Wire {
         }
     }
 
+    /// [`Wire::head`] of what `client` has sent through the proxy. Panics at once if that is answered instead.
+    #[track_caller]
+    pub(crate) fn head_from(&mut self, client: &Self) -> Head {
+        if self.reader.buffer().is_empty() {
+            await_before(self.stream(), client.stream());
+        }
+        self.head()
+    }
+
     /// The next head and not a byte more.
     #[track_caller]
     pub(crate) fn head(&mut self) -> Head {
@@ -408,105 +417,5 @@ impl Wire {
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer)
-    }
-}
-
-/// `text`, in which `ORIGIN` stands for the address of the origin.
-pub(crate) fn about(origin: SocketAddr, text: &str) -> String {
-    text.replace("ORIGIN", &origin.to_string())
-}
-
-/// The head of a GET in absolute-form.
-pub(crate) fn get(origin: SocketAddr, path: &str) -> String {
-    format!("GET http://{origin}{path} HTTP/1.1\r\nHost: {origin}\r\n\r\n")
-}
-
-/// `body` in chunks of the sizes that `sizes` names in turn, the last chunk included.
-pub(crate) fn chunked(mut body: &[u8], sizes: &[usize]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for size in sizes.iter().copied().cycle() {
-        if body.is_empty() {
-            break;
-        }
-        let (chunk, rest) = body.split_at(size.min(body.len()));
-        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
-        body = rest;
-    }
-    bytes.extend_from_slice(b"0\r\n\r\n");
-    bytes
-}
-
-/// Writes `length` bytes of `content` in chunks of the sizes that `sizes` names in turn, without the last chunk.
-pub(crate) fn send_chunked(
-    mut stream: &TcpStream,
-    content: Content,
-    length: u64,
-    sizes: &[usize],
-) -> io::Result<()> {
-    let mut buffer = vec![0; sizes.iter().copied().max().unwrap_or(0)];
-    let mut position = 0;
-    for size in sizes.iter().copied().cycle() {
-        if position == length {
-            break;
-        }
-        let size = size.min(usize::try_from(length - position).unwrap_or(usize::MAX));
-        content.fill(position, &mut buffer[..size]);
-        let line = format!("{size:X}\r\n");
-        stream.write_all(&[line.as_bytes(), &buffer[..size], b"\r\n"].concat())?;
-        position += size as u64;
-    }
-    Ok(())
-}
-
-/// Both ends of an exchange, its request's head already at the origin.
-pub(crate) struct Exchange {
-    pub(crate) origin: Origin,
-    pub(crate) client: Wire,
-    pub(crate) server: Wire,
-    /// What the origin was asked.
-    pub(crate) asked: Head,
-}
-
-impl Exchange {
-    /// Sends `request` to the proxy from a client of its own, for an origin of its own, whose address stands where
-    /// `request` says `ORIGIN`, and reads the head that arrives.
-    #[track_caller]
-    pub(crate) fn begin(proxy: &Proxy, request: &str) -> Self {
-        let origin = Origin::listen();
-        let client = Wire::to(proxy);
-        client.send(about(origin.address(), request));
-        let mut server = Wire::from(&origin, &client);
-        let asked = server.head();
-        Self {
-            origin,
-            client,
-            server,
-            asked,
-        }
-    }
-
-    /// [`Exchange::begin`] with a GET that has no body.
-    #[track_caller]
-    pub(crate) fn get(proxy: &Proxy) -> Self {
-        Self::begin(proxy, "GET http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n\r\n")
-    }
-
-    /// Another request on both connections; gives the head that arrives.
-    #[track_caller]
-    pub(crate) fn again(&mut self, request: &str) -> Head {
-        self.client.send(about(self.origin.address(), request));
-        if self.server.reader.buffer().is_empty() {
-            await_before(self.server.stream(), self.client.stream());
-        }
-        self.server.head()
-    }
-
-    /// Has the origin answer with `response`, and gives what the client gets.
-    #[track_caller]
-    pub(crate) fn answer(&mut self, response: impl AsRef<[u8]>) -> HttpMessage {
-        self.server.send(response);
-        self.client.response()
     }
 }

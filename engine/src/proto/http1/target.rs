@@ -4,10 +4,11 @@
 
 use super::request::RequestHead;
 use super::span::Span;
-use super::{HeadError, MethodKind};
+use super::{HeadError, MethodKind, Upgrade};
 use crate::addr::Authority;
 
-/// The target of a request that is forwarded: `http://authority[/path][?query]`.
+/// The target of a request that is forwarded: `http://authority[/path][?query]`, or `ws://` where that opens a
+/// WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpTarget {
     /// Host and perhaps port, as sent and valid: what Host says to the origin.
@@ -21,7 +22,7 @@ pub struct HttpTarget {
 /// The form of a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetForm {
-    /// `http://...`
+    /// `http://...`, or `ws://...` of a WebSocket's opening handshake
     Http(HttpTarget),
     /// `https://...`: for a plain proxy, that is what CONNECT is for.
     Https,
@@ -60,7 +61,11 @@ pub fn target_form(request: &RequestHead, head: &[u8]) -> Result<TargetForm, Hea
     if scheme.eq_ignore_ascii_case(b"https") {
         return Ok(TargetForm::Https);
     }
-    if !scheme.eq_ignore_ascii_case(b"http") {
+    // Some clients put the URI of the WebSocket into the request that opens it (RFC 6455 section 3): the same origin, and
+    // the same default port.
+    let opens_websocket =
+        || scheme.eq_ignore_ascii_case(b"ws") && request.upgrade() == Upgrade::WebSocket;
+    if !scheme.eq_ignore_ascii_case(b"http") && !opens_websocket() {
         return Ok(TargetForm::OtherScheme);
     }
     let authority_bytes = hierarchy

@@ -12,7 +12,7 @@ use super::{After, Conversation, DOWN, UP, Upgraded, Upstream, client_gone};
 use crate::addr::Authority;
 use crate::net::Incoming;
 use crate::proto::http1::{
-    ConnectionField, Framing, HeadScan, ResponseHead, ResponseRewrite, rewrite_response,
+    ConnectionField, Framing, HeadScan, ReplyBody, ResponseHead, ResponseRewrite, rewrite_response,
 };
 use crate::proxy::connect::{EarlyBytes, dial};
 use crate::proxy::head::{HeadEnd, HeadReader, WholeHead};
@@ -396,6 +396,8 @@ impl Conversation {
         self.download(exchange).await?;
         self.client.set_unfinished(false);
         self.answering = false;
+        // A refusal that comes now is for a request that nobody has read yet.
+        self.reply_body = ReplyBody::Text;
         let whole_request = self.halves[UP].done() && !exchange.cut_short;
         let rest = self.halves[DOWN].take_rest();
         while self.halves[DOWN].take_rest().is_some() {}

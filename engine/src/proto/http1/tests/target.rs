@@ -11,6 +11,23 @@ fn form(method: &str, target: &str) -> Result<TargetForm, HeadError> {
 }
 
 #[test]
+fn ws_is_a_scheme_where_a_websocket_is_opened_and_nowhere_else() {
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let read = |scheme: &str, fields: &str| {
+        let head = format!("GET {scheme}://h:81/x HTTP/1.1\r\nHost: h:81\r\n{fields}\r\n");
+        target_form(&parsed(head.as_bytes()), head.as_bytes()).unwrap()
+    };
+    assert!(matches!(read("ws", upgrade), TargetForm::Http(http) if http.port_given));
+    assert!(matches!(read("WS", upgrade), TargetForm::Http(_)));
+    assert_eq!(read("ws", ""), TargetForm::OtherScheme);
+    assert_eq!(
+        read("ws", "Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+        TargetForm::OtherScheme
+    );
+    assert_eq!(read("wss", upgrade), TargetForm::OtherScheme);
+}
+
+#[test]
 fn http_targets_are_taken_apart() {
     for (target, authority, path, port) in [
         ("http://h/", "h", "/", None),
