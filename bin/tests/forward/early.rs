@@ -123,6 +123,28 @@ fn interim_1xx_pass_back_as_they_come_with_their_fields() {
 }
 
 #[test]
+fn interim_1xx_in_any_number_pass_back_and_the_last_is_not_lost() {
+    const HINTS: usize = 3000;
+    let proxy = Proxy::start(&[]);
+    let mut exchange = Exchange::get(&proxy);
+    let flood = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(HINTS) + OK;
+    let server = exchange.server.stream();
+    thread::scope(|scope| {
+        scope.spawn(|| std::io::Write::write_all(&mut { server }, flood.as_bytes()));
+        for number in 0..HINTS {
+            assert_eq!(exchange.client.head().status(), 103, "response {number}");
+        }
+        assert_eq!(exchange.client.response().text(), "ok");
+    });
+    exchange.again(GET);
+    assert_eq!(
+        exchange.answer(OK).text(),
+        "ok",
+        "both connections are in step"
+    );
+}
+
+#[test]
 fn interim_101_that_nobody_asked_for_is_502() {
     let proxy = Proxy::start(&[]);
     let start = proxy.footing();

@@ -207,6 +207,7 @@ fn rubbish() -> Vec<String> {
         "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551618\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
@@ -268,7 +269,7 @@ fn origin_answers_a_malformed_chunk_and_nothing_of_it_passes_for_whole() {
         let head = exchange.client.head();
         exchange.server.send(malformed);
         let whole = exchange.client.try_body_of(head);
-        assert!(whole.is_err(), "{malformed:?} looks whole: {whole:?}");
+        expect_cut_off(whole, malformed);
         exchange.server.rest();
     }
 }
@@ -340,7 +341,7 @@ fn origin_that_falls_silent_mid_body_is_an_abnormal_end_after_idle_timeout() {
         let mut exchange = Exchange::get(&proxy);
         exchange.server.send(response);
         let whole = exchange.client.try_response();
-        assert!(whole.is_err(), "{response:?} looks whole: {whole:?}");
+        expect_cut_off(whole, response);
         exchange.server.rest();
     }
     proxy.await_gauges(&start);

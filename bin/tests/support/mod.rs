@@ -28,7 +28,7 @@ pub(crate) use network::{in_own_network, skip};
 pub(crate) use origin::{Blackhole, Echo, Origin, Side, Tunnel, ipv6_loopback, loopback};
 pub(crate) use process::{Process, raise_file_limit};
 pub(crate) use proxy::{Footing, Launch, Proxy, Snapshot, first_core};
-pub(crate) use web::{Head, HttpMessage, Wire};
+pub(crate) use web::{Head, HttpMessage, Wire, expect_cut_off};
 
 /// How long an event may take before the test says that it will not come. Generous, because the machine may be busy;
 /// nothing waits this long when the program is right.

@@ -140,6 +140,19 @@ impl std::ops::Deref for HttpMessage {
     }
 }
 
+/// Panics unless this is a message that was cut off by an end of its connection: neither one that looks whole, nor one
+/// whose reader still waits.
+#[track_caller]
+pub(crate) fn expect_cut_off(message: io::Result<HttpMessage>, what: &str) {
+    match message {
+        Ok(whole) => panic!("{what} looks whole: {whole:?}"),
+        Err(error) => {
+            let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            assert!(!waits, "{what} has no end: {error}");
+        }
+    }
+}
+
 fn wrong(what: String) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
@@ -256,10 +269,9 @@ impl Wire {
     /// The next chunk: its line, and its content.
     pub(crate) fn try_chunk(&mut self) -> io::Result<(String, Vec<u8>)> {
         let line = self.try_line()?;
-        let size = usize::from_str_radix(&line, 16)
+        let size = u64::from_str_radix(&line, 16)
             .map_err(|error| wrong(format!("chunk line {line:?}: {error}")))?;
-        let mut content = vec![0; size];
-        self.reader.read_exact(&mut content)?;
+        let content = self.try_content(size)?;
         if size > 0 {
             let end = self.try_line()?;
             if !end.is_empty() {
@@ -267,6 +279,17 @@ impl Wire {
             }
         }
         Ok((line, content))
+    }
+
+    /// So many bytes, however many are announced.
+    fn try_content(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let read = self.by_ref().take(length).read_to_end(&mut content)?;
+        if read as u64 == length {
+            return Ok(content);
+        }
+        let what = format!("{read} bytes of {length}");
+        Err(io::Error::new(ErrorKind::UnexpectedEof, what))
     }
 
     fn try_trailers(&mut self) -> io::Result<Vec<String>> {
@@ -287,13 +310,7 @@ impl Wire {
             trailers: Vec::new(),
         };
         match framing {
-            Framing::Length(length) => {
-                let read = self.by_ref().take(length).read_to_end(&mut message.body)?;
-                if read as u64 != length {
-                    let what = format!("{read} bytes of {length}");
-                    return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
-                }
-            }
+            Framing::Length(length) => message.body = self.try_content(length)?,
             Framing::Chunked => loop {
                 let (_, content) = self.try_chunk()?;
                 if content.is_empty() {
