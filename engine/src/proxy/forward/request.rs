@@ -61,13 +61,10 @@ impl Asked {
     }
 
     /// Whether the request may be sent again on another connection when the first was found dead: it changes nothing at
-    /// the origin however often it is served (RFC 9110 section 9.2.2), and nothing of it has to be kept but its head.
+    /// the origin (RFC 9110 section 9.2.1), and nothing of it has to be kept but its head. Section 9.2.2 would allow
+    /// idempotent ones as well; a DELETE that is served twice may still tell its client of a failure that was none.
     pub(super) fn may_repeat(&self) -> bool {
-        let idempotent = matches!(
-            self.method,
-            MethodKind::Head | MethodKind::Options | MethodKind::Safe | MethodKind::Idempotent
-        );
-        idempotent && self.framing == Framing::None
+        self.method.is_safe() && self.framing == Framing::None
     }
 
     /// Writes what the upstream connection is kept under: who may use it, then the host and port to dial. The port of
