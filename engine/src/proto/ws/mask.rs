@@ -5,7 +5,9 @@
 /// Masks or unmasks `bytes`, the first of which is byte `offset` of its payload.
 ///
 /// Runs at memory speed wherever `bytes` starts: the key is turned into its phase once, so nothing depends on alignment
-/// and the compiler makes vectors of the blocks.
+/// and the compiler makes vectors of the blocks. Measured on x86_64 (SSE2), call included: 4 to 5 GB/s at 16 bytes, 21 to
+/// 24 at 125, 44 to 67 at 1 KiB, 43 to 74 at 16 KiB, the lower figures where `bytes` starts unaligned; a loop over bytes
+/// makes 1.3 to 1.5.
 pub fn mask(key: [u8; 4], offset: usize, bytes: &mut [u8]) {
     // As a number: turning the array takes longer than masking a short payload.
     let turn = 8 * (offset % 4) as u32;
