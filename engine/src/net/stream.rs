@@ -210,6 +210,11 @@ impl TcpStream {
         self.recv.key.is_some()
     }
 
+    /// Forgets that a receive found no buffer: what comes is not received into one any more.
+    pub fn forget_starved(&mut self) {
+        self.recv.starved = false;
+    }
+
     /// Starts a send; the previous one must be over. With `zero_copy` it is a SEND_ZC, which counts there when the
     /// kernel copied after all.
     pub fn start_send(&mut self, data: SendData, zero_copy: Option<Rc<Cell<u32>>>) {
@@ -274,6 +279,10 @@ impl TcpStream {
     /// # Errors
     /// [`StreamGone`] when the connection failed.
     pub async fn send_all(&mut self, bytes: Bytes) -> Result<(), StreamGone> {
+        // One that was begun before and given up on.
+        if self.sending() {
+            let _ = poll_fn(|_| self.poll_sent()).await;
+        }
         let mut data = SendData::Bytes(Box::new(bytes));
         while !data.as_slice().is_empty() {
             self.start_send(data, None);

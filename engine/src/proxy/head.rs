@@ -45,9 +45,10 @@ impl HeadReader {
         }
     }
 
-    /// Whether a part of the head has arrived.
+    /// Whether a part of the head has arrived. The empty line that some clients send behind a body is none (RFC 9112
+    /// section 2.2).
     pub(super) fn begun(&self) -> bool {
-        !self.pieces.is_empty()
+        !matches!(self.pieces.as_slice(), b"" | b"\r" | b"\r\n")
     }
 
     /// Takes bytes that have been received already; the head, if they complete it.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::os::fd::AsFd;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use crate::proxy::head::{HeadEnd, HeadReader, WholeHead};
 use crate::proxy::outcome::{Cause, Outcome, Phase, Side};
 use crate::proxy::relay::{Body, Failure};
 use crate::proxy::session::Request;
-use crate::ring::{Scratch, SendData};
+use crate::ring::{Scratch, SendData, sys};
 
 /// An exchange under way.
 struct Exchange {
@@ -46,6 +47,8 @@ impl Conversation {
             self.dial().await?;
         }
         self.feed_upload()?;
+        // Not per answer: interim ones alone do not keep an exchange alive.
+        self.last_byte = self.proxy.rt.now();
         loop {
             match self.answer(&mut exchange).await? {
                 Answer::Head(whole) => {
@@ -101,8 +104,11 @@ impl Conversation {
         if let Some(mut upstream) = self.upstream.take() {
             if *upstream.key != *self.key {
                 super::release(&self.proxy, upstream);
-            } else if upstream.stream.poll_received().is_ready() {
-                // It has ended, or says what nobody asked for.
+            } else if upstream.stream.poll_received().is_ready()
+                || (!upstream.stream.receiving() && !sys::is_quiet(upstream.stream.as_fd()))
+            {
+                // It has ended, or says what nobody asked for. With no receive armed, as behind a spliced body, only
+                // the socket knows.
                 self.discard(upstream);
             } else {
                 self.upstream = Some(upstream);
@@ -193,7 +199,6 @@ impl Conversation {
                 return Ok(Answer::Head(whole));
             }
         }
-        self.last_byte = self.proxy.rt.now();
         poll_fn(|_| {
             if let Err(outcome) = self.upload(exchange) {
                 return Poll::Ready(Err(outcome));
@@ -215,7 +220,7 @@ impl Conversation {
                 Poll::Ready(Err(HeadEnd::Closed | HeadEnd::Lost(_))) => {
                     Poll::Ready(Err(origin(Cause::ResponseMissing)))
                 }
-                Poll::Pending => self.mind_client(true).map(Err),
+                Poll::Pending => self.mind_client(exchange, true).map(Err),
             }
         })
         .await
@@ -252,14 +257,15 @@ impl Conversation {
     }
 
     /// While there is nothing to do: whether the client is still there, and everybody in time.
-    fn mind_client(&mut self, for_answer: bool) -> Poll<Outcome> {
+    fn mind_client(&mut self, exchange: &Exchange, for_answer: bool) -> Poll<Outcome> {
         let proxy = &self.proxy;
         let moved = self.halves[UP].moved + self.halves[DOWN].moved;
         if moved != self.last_moved {
             self.last_moved = moved;
             self.last_byte = proxy.rt.now();
         }
-        if self.halves[UP].done() {
+        let up = &self.halves[UP];
+        if up.body_ended() || exchange.cut_short {
             if let Some(errno) = self.client.recv_failure() {
                 return Poll::Ready(client_gone(errno));
             }
@@ -272,7 +278,7 @@ impl Conversation {
         self.proxy.counters.timeouts.add(1);
         let up = &self.halves[UP];
         let waits_for_client = if for_answer {
-            !up.done() && !up.blocked()
+            !up.done() && !up.blocked() && !exchange.cut_short
         } else {
             self.halves[DOWN].blocked()
         };
@@ -293,11 +299,30 @@ impl Conversation {
         if !rt.buffers_wanted() {
             return rt.hold_buffers();
         }
+        let mut spilled = false;
+        for data in &mut self.input {
+            spilled |= data.leave_arena();
+        }
+        for half in &mut self.halves {
+            spilled |= half.leave_arena();
+        }
         self.client.pause_incoming();
         while let Poll::Ready(Incoming::Bytes(lease)) = self.client.poll_received() {
             let copied = Bytes::copy_from_slice(&lease);
             self.input.push_back(SendData::Bytes(Box::new(copied)));
+            spilled = true;
         }
+        // What an origin says behind its answer is nobody's.
+        if self.halves[DOWN].body_ended()
+            && self.answering
+            && let Some(upstream) = &mut self.upstream
+        {
+            upstream.stream.pause_incoming();
+            while upstream.stream.poll_received().is_ready() {
+                self.unasked = true;
+            }
+        }
+        self.proxy.counters.spills.add(u64::from(spilled));
     }
 
     /// Passes one answer on; what comes after, unless the answer is an interim one.
@@ -348,18 +373,23 @@ impl Conversation {
         head: &ResponseHead,
         whole: WholeHead,
     ) -> Result<(), Outcome> {
-        let sent = self.rewritten(head, &whole, Framing::None, ConnectionField::Silent);
+        let sent = exchange
+            .asked
+            .modern
+            .then(|| self.rewritten(head, &whole, Framing::None, ConnectionField::Silent));
         let down = &mut self.halves[DOWN];
-        if exchange.asked.modern {
-            down.begin(Body::Length(0));
-            down.push_message(sent, None);
-        }
         if let Some(behind) = whole.into_behind() {
             down.keep_rest(behind);
         }
-        if exchange.asked.modern {
-            self.download(exchange).await?;
-        }
+        let Some(sent) = sent else {
+            return Ok(());
+        };
+        down.begin(Body::Length(0));
+        down.push_message(sent, None);
+        // A refusal may not stand inside of a head.
+        self.set_answering(true);
+        self.download(exchange).await?;
+        self.set_answering(false);
         Ok(())
     }
 
@@ -377,7 +407,10 @@ impl Conversation {
             Framing::Chunked => (Framing::UntilClose, Body::Dechunked(Box::default())),
             Framing::UntilClose => (framing, Body::Stream),
         };
+        self.unasked = false;
         let whole_request = self.halves[UP].done();
+        // An answer that was there before its request cannot be its answer.
+        let in_order = whole_request || exchange.asked.framing != Framing::None;
         // An origin that closes before the request is whole wants no more of it, so the rest of it leads nowhere.
         let keep = exchange.asked.keeps_alive
             && sent_framing != Framing::UntilClose
@@ -391,19 +424,28 @@ impl Conversation {
         };
         let sent = self.rewritten(head, &whole, sent_framing, connection);
         self.begin_download(body, sent, whole)?;
-        self.answering = true;
-        self.client.set_unfinished(true);
+        self.set_answering(true);
         self.download(exchange).await?;
-        self.client.set_unfinished(false);
-        self.answering = false;
+        self.set_answering(false);
         // A refusal that comes now is for a request that nobody has read yet.
         self.reply_body = ReplyBody::Text;
+        if head.keeps_alive() && framing != Framing::UntilClose {
+            // The origin may still want the rest of it. The client has its answer, and needs no other one if that fails.
+            let _ = self.finish_upload(exchange).await;
+        }
         let whole_request = self.halves[UP].done() && !exchange.cut_short;
         let rest = self.halves[DOWN].take_rest();
         while self.halves[DOWN].take_rest().is_some() {}
         // An origin that says more than it was asked for is not asked again.
-        let reusable =
-            head.keeps_alive() && framing != Framing::UntilClose && whole_request && rest.is_none();
+        let reusable = head.keeps_alive()
+            && framing != Framing::UntilClose
+            && whole_request
+            && in_order
+            && rest.is_none()
+            && !self.unasked;
+        if !whole_request {
+            self.halves[UP].stop(&self.proxy);
+        }
         if !reusable && let Some(upstream) = self.upstream.take() {
             self.discard(upstream);
         }
@@ -456,6 +498,26 @@ impl Conversation {
         Ok(())
     }
 
+    /// Says whether an answer is on its way to the client, which nothing but its own end may end in order.
+    fn set_answering(&mut self, answering: bool) {
+        self.answering = answering;
+        self.client.set_unfinished(answering);
+    }
+
+    /// Moves the request on until its last byte is sent, or the origin takes no more.
+    async fn finish_upload(&mut self, exchange: &mut Exchange) -> Result<(), Outcome> {
+        poll_fn(|_| {
+            if let Err(outcome) = self.upload(exchange) {
+                return Poll::Ready(Err(outcome));
+            }
+            if self.halves[UP].done() || exchange.cut_short {
+                return Poll::Ready(Ok(()));
+            }
+            self.mind_client(exchange, false).map(Err)
+        })
+        .await
+    }
+
     /// Moves the answer on until its last byte is sent.
     async fn download(&mut self, exchange: &mut Exchange) -> Result<(), Outcome> {
         self.last_byte = self.proxy.rt.now();
@@ -472,7 +534,7 @@ impl Conversation {
             self.proxy.counters.bytes_down.add(down.moved - before);
             match stepped {
                 Ok(()) if down.done() => Poll::Ready(Ok(())),
-                Ok(()) => self.mind_client(false).map(Err),
+                Ok(()) => self.mind_client(exchange, false).map(Err),
                 Err(Failure::Sink(errno)) => Poll::Ready(Err(client_gone(errno))),
                 Err(Failure::Source(errno)) => Poll::Ready(Err(origin(Cause::of_errno(errno)))),
                 Err(Failure::Truncated) => Poll::Ready(Err(origin(Cause::ResponseMissing))),

@@ -73,6 +73,8 @@ struct Conversation {
     reply_body: ReplyBody,
     /// The final answer of the current request has begun.
     answering: bool,
+    /// The origin has said something behind its answer.
+    unasked: bool,
     /// When bytes moved last, and how many had until then.
     last_byte: Instant,
     last_moved: u64,
@@ -100,6 +102,7 @@ pub(super) async fn serve(
         key: Vec::new(),
         reply_body: ReplyBody::Text,
         answering: false,
+        unasked: false,
         last_byte: proxy.rt.now(),
         last_moved: 0,
         story,
@@ -207,9 +210,7 @@ impl Conversation {
 
     /// Closes an upstream connection beside what goes on here.
     fn discard(&self, upstream: Upstream) {
-        if upstream.stream.receiving() || upstream.stream.sending() {
-            self.proxy.rt.spawn(upstream.stream.close());
-        }
+        self.proxy.rt.spawn(upstream.stream.close());
     }
 
     fn parsed(&self, whole: super::head::WholeHead) -> Result<Request, Outcome> {

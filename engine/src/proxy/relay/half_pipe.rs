@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::task::Poll;
 
-use bytes::Bytes;
-
 use super::super::zero_copy::Route;
 use super::super::{SharedProxy, SpliceTuning};
 use super::body::Body;
@@ -157,7 +155,10 @@ impl HalfPipe {
         match wait.poll_events(interest) {
             Poll::Pending => {
                 // A reset of the source overtakes bytes that cannot be passed on.
-                if let Some(errno) = source.recv_failure().filter(|_| self.blocked) {
+                if let Some(errno) = source
+                    .recv_failure()
+                    .filter(|_| self.blocked && !self.source_ended)
+                {
                     return Err(Failure::Source(errno));
                 }
                 self.make_room(proxy, source)?;
@@ -242,6 +243,7 @@ impl HalfPipe {
             }
             Poll::Ready(Incoming::Failed(errno)) => Err(Failure::Source(errno)),
             Poll::Pending if self.mode == Mode::Promoting && !source.receiving() => {
+                source.forget_starved();
                 self.mode = Mode::Splice;
                 self.small_splices = 0;
                 Ok(Poll::Ready(()))
@@ -420,19 +422,16 @@ impl HalfPipe {
         if self.mode == Mode::Copy {
             source.pause_incoming();
         }
-        let mut spilled = false;
-        for data in &mut self.backlog {
-            if let SendData::Lease(lease) = data {
-                *data = SendData::Bytes(Box::new(Bytes::copy_from_slice(lease)));
-                spilled = true;
-            }
-        }
-        while let Poll::Ready(incoming) = source.poll_received() {
+        let mut spilled = self.leave_arena();
+        // Behind the end of a message nothing is this direction's any more, neither bytes nor how the source ends.
+        while !self.source_ended
+            && let Poll::Ready(incoming) = source.poll_received()
+        {
             match incoming {
                 Incoming::Bytes(lease) => {
                     let passed = self.admit(SendData::Lease(lease)).map_err(Failure::Body)?;
-                    self.backlog.extend(passed.map(SendData::out_of_arena));
-                    spilled = true;
+                    self.backlog.extend(passed);
+                    spilled |= self.leave_arena();
                 }
                 Incoming::Fin => self.end_of_source()?,
                 Incoming::Failed(errno) => return Err(Failure::Source(errno)),

@@ -90,11 +90,18 @@ impl SendData {
 
     /// The same bytes outside the arena: what may wait for long must not hold a receive buffer.
     #[must_use]
-    pub fn out_of_arena(self) -> Self {
-        match self {
-            Self::Lease(lease) => Self::Bytes(Box::new(Bytes::copy_from_slice(&lease))),
-            other => other,
-        }
+    pub fn out_of_arena(mut self) -> Self {
+        self.leave_arena();
+        self
+    }
+
+    /// Moves the bytes out of the arena. Says whether they were in it.
+    pub fn leave_arena(&mut self) -> bool {
+        let Self::Lease(lease) = self else {
+            return false;
+        };
+        *self = Self::Bytes(Box::new(Bytes::copy_from_slice(lease)));
+        true
     }
 }
 

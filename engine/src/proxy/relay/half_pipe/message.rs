@@ -87,9 +87,9 @@ impl HalfPipe {
         }
     }
 
-    /// Moves what waits to be sent out of the receive buffers.
-    pub(in crate::proxy) fn leave_arena(&mut self) {
-        let backlog = std::mem::take(&mut self.backlog);
-        self.backlog = backlog.into_iter().map(SendData::out_of_arena).collect();
+    /// Moves what waits here out of the receive buffers. Says whether anything was in one.
+    pub(in crate::proxy) fn leave_arena(&mut self) -> bool {
+        let waiting = self.backlog.iter_mut().chain(&mut self.rest);
+        waiting.fold(false, |moved, data| data.leave_arena() | moved)
     }
 }
