@@ -7,6 +7,8 @@ mod support;
 
 #[path = "forward/aborts.rs"]
 mod aborts;
+#[path = "forward/behind.rs"]
+mod behind;
 #[path = "forward/bodies.rs"]
 mod bodies;
 #[path = "forward/bounds.rs"]
