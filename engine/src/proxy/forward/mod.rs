@@ -1,12 +1,13 @@
 //! Forwarding (RFC 9110, RFC 9112): the requests of one client connection, in their order, each to the origin that its
 //! target names. What a client sends behind a request waits until that is answered.
 //!
-//! One request and its answer are `exchange`; the connection to the origin stays at hand for the next request, and goes
+//! One request and its answer are `exchange`, with `response`; the connection to the origin stays at hand for the next request, and goes
 //! to the pool of the worker when that is slow to come. Called by `session` with the first request.
 
 mod exchange;
 mod field;
 mod request;
+mod response;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -345,5 +346,14 @@ fn client_gone(errno: i32) -> Outcome {
         side: Side::Client,
         phase: Phase::Exchange,
         cause: Cause::of_errno(errno),
+    }
+}
+
+/// The origin's fault.
+fn origin(cause: Cause) -> Outcome {
+    Outcome {
+        side: Side::Upstream,
+        phase: Phase::Exchange,
+        cause,
     }
 }
