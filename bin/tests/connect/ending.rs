@@ -289,13 +289,8 @@ fn sigterm_while_a_head_is_on_its_way_turns_nobody_away_who_was_let_in() {
     });
     proxy.terminate();
     proxy.await_lines("that it drains", 1, "draining ");
-    begun
-        .write_all(&request[20..])
-        .expect("the proxy takes the rest");
-    silent
-        .write_all(&request)
-        .expect("the proxy takes the head");
-    for client in [&begun, &silent] {
+    for (client, rest) in [(&mut begun, &request[20..]), (&mut silent, &request[..])] {
+        client.write_all(rest).expect("the proxy takes the rest");
         assert_eq!(read_reply(client).status, 200);
         ping(client, &origin.accept(), b"through");
     }
