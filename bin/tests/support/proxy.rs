@@ -1,6 +1,6 @@
 //! The program as a child process: started on a port of its own choice, its log read line by line, ended by signal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -96,6 +96,7 @@ impl Launch {
             log,
             addresses: Vec::new(),
             workers: 0,
+            closed: Mutex::default(),
         };
         proxy.await_ready(
             self.options
@@ -113,6 +114,8 @@ pub(crate) struct Proxy {
     log: Arc<Log>,
     addresses: Vec<SocketAddr>,
     workers: usize,
+    /// The lines that [`Proxy::await_closed`] has given.
+    closed: Mutex<BTreeSet<usize>>,
 }
 
 impl Proxy {
@@ -202,17 +205,22 @@ impl Proxy {
         })
     }
 
-    /// Waits for the `closed` line of the connection whose target is `target`.
+    /// Waits for the `closed` line of the connection whose target is `target`. No line is given twice: the kernel may
+    /// give a later origin the port of an earlier one.
     #[track_caller]
     pub(crate) fn await_closed(&self, target: &str) -> String {
         let target = format!("target={target} ");
-        self.log
-            .wait("the line that says how the connection ended", |lines| {
-                lines
-                    .iter()
-                    .find(|line| line.contains("closed ") && line.contains(&target))
-                    .cloned()
-            })
+        let what = "the line that says how the connection ended";
+        let given = || self.closed.lock().expect("nobody panics with it");
+        let (index, line) = self.log.wait(what, |lines| {
+            let given = given();
+            let mut ungiven = lines.iter().enumerate().filter(|(index, line)| {
+                line.contains("closed ") && line.contains(&target) && !given.contains(index)
+            });
+            ungiven.next().map(|(index, line)| (index, line.clone()))
+        });
+        given().insert(index);
+        line
     }
 
     /// All of the log so far.
