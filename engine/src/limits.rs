@@ -95,6 +95,9 @@ pub const SPLICE_BYTES: u32 = 1024 * 1024;
 pub const PIPE_BYTES: u32 = 256 * 1024;
 /// Pipes one worker keeps; past them a bulky direction copies.
 pub const PIPES_MAX: usize = 64;
+/// Sends of at least this many bytes go by send(2) at once, smaller ones with the next io_uring_enter(2); see
+/// `kernel-notes/decisions/0010-large-sends-go-at-once.md`.
+pub const SEND_AT_ONCE_BYTES: usize = 8 * 1024;
 
 /// Bytes from which a send from the arena may be SEND_ZC: below, pinning and notification cost more than the copy.
 pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;

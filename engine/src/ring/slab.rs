@@ -134,14 +134,36 @@ impl OpSlab {
     }
 
     pub(super) fn insert(&mut self, kind: Kind, owner: Owner, payload: Payload) -> Key {
+        self.insert_in(State::InFlight, kind, owner, payload, 0)
+    }
+
+    /// An operation that never went to the kernel's queue; its owner has yet to take the outcome.
+    pub(super) fn insert_done(
+        &mut self,
+        kind: Kind,
+        owner: Owner,
+        payload: Payload,
+        result: i32,
+    ) -> Key {
+        self.insert_in(State::Done, kind, owner, payload, result)
+    }
+
+    fn insert_in(
+        &mut self,
+        state: State,
+        kind: Kind,
+        owner: Owner,
+        payload: Payload,
+        result: i32,
+    ) -> Key {
         self.generation = self.generation.wrapping_add(1);
         let slot = Slot {
             generation: self.generation,
             owner,
-            result: 0,
+            result,
             inbox: Inbox::default(),
             kind,
-            state: State::InFlight,
+            state,
             paused: false,
             lingers: false,
             payload,
@@ -473,6 +495,24 @@ mod tests {
     fn slab(buffers: u16) -> (OpSlab, Rc<Arena>) {
         let arena = Rc::new(Arena::map(buffers, 512).expect("a small mapping"));
         (OpSlab::new(Rc::clone(&arena)), arena)
+    }
+
+    #[test]
+    fn a_send_that_was_over_at_once_has_its_outcome() {
+        let (mut slab, _arena) = slab(4);
+        for (result, expected) in [(5, Ok(5)), (-libc::EAGAIN, Err(libc::EAGAIN))] {
+            let bytes = Box::new(Bytes::from_static(b"bytes"));
+            let key = slab.insert_done(Kind::Send, ME, Payload::Bytes(bytes), result);
+            assert!(slab.kind_in_flight(key).is_none());
+            let outcome = slab.send_outcome(key, ME).expect("over");
+            assert_eq!(outcome.result, expected);
+            assert_eq!(outcome.data.as_slice(), b"bytes");
+        }
+        let bytes = Box::new(Bytes::from_static(b"bytes"));
+        let key = slab.insert_done(Kind::Send, ME, Payload::Bytes(bytes), -libc::EPIPE);
+        assert_eq!(slab.failure(key), Some(libc::EPIPE));
+        assert!(slab.abandon(key).is_none());
+        assert_eq!(slab.len(), 0);
     }
 
     #[test]

@@ -185,9 +185,16 @@ impl Ring {
         Ok(())
     }
 
-    /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`].
+    /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`]. A large send is over already.
     pub fn start(&mut self, op: Op, owner: Owner) -> Key {
         let kind = op.kind();
+        let op = match op {
+            Op::Send(send) if send.goes_at_once() => {
+                let (result, payload) = send.at_once();
+                return self.slab.insert_done(kind, owner, payload, result);
+            }
+            op => op,
+        };
         let (entry, payload) = op.encode();
         let key = self.slab.insert(kind, owner, payload);
         self.push(entry.user_data(key.pack(kind)));

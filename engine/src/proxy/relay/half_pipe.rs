@@ -213,7 +213,7 @@ impl HalfPipe {
         }
         if let Some(next) = self.backlog.pop_front() {
             self.send(proxy, next, sink);
-            return Ok(Poll::Pending);
+            return Ok(Poll::Ready(()));
         }
         if self.is_broken() {
             return Ok(Poll::Pending);
@@ -235,7 +235,7 @@ impl HalfPipe {
                     return Ok(Poll::Ready(()));
                 };
                 self.send(proxy, data, sink);
-                Ok(Poll::Pending)
+                Ok(Poll::Ready(()))
             }
             Poll::Ready(Incoming::Fin) => {
                 self.end_of_source()?;

@@ -1,15 +1,17 @@
-//! SEND and SEND_ZC (6.0). See `kernel-notes/send-zerocopy.md`.
+//! SEND, SEND_ZC (6.0), and send(2) for what is large. See `kernel-notes/send-zerocopy.md`.
 //!
 //! Sends never wait in the kernel (MSG_DONTWAIT): a send that waited would hold its arena buffer for as long as the
 //! peer does not read, and a few slow readers would hold them all.
 
 use std::cell::Cell;
+use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 
+use crate::limits;
 use crate::ring::buf::{ARENA_BUFFER_INDEX, Lease, Scratch};
 use crate::ring::slab::Payload;
 
@@ -105,7 +107,30 @@ impl SendData {
     }
 }
 
+const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
 impl Send {
+    /// Whether send(2) is cheaper than the ring.
+    pub(in crate::ring) fn goes_at_once(&self) -> bool {
+        self.zero_copy.is_none() && self.data.as_slice().len() >= limits::SEND_AT_ONCE_BYTES
+    }
+
+    /// Sends by send(2); the result is what a completion would say.
+    pub(in crate::ring) fn at_once(self) -> (i32, Payload) {
+        let bytes = self.data.as_slice();
+        // SAFETY: the slice is readable for the length of the call; the descriptor is an integer to the kernel.
+        let sent = unsafe { libc::send(self.socket, bytes.as_ptr().cast(), bytes.len(), FLAGS) };
+        let result = i32::try_from(sent).unwrap_or(i32::MAX);
+        let result = if result < 0 {
+            -io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO)
+        } else {
+            result
+        };
+        (result, self.payload())
+    }
+
     pub(super) fn encode(self) -> (squeue::Entry, Payload) {
         let socket = types::Fd(self.socket);
         let bytes = self.data.as_slice();
@@ -113,22 +138,76 @@ impl Send {
             bytes.as_ptr(),
             u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         );
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let entry = match (&self.data, &self.zero_copy) {
             (SendData::Lease(_), Some(_)) => opcode::SendZc::new(socket, start, length)
                 .buf_index(Some(ARENA_BUFFER_INDEX))
-                .flags(flags)
+                .flags(FLAGS)
                 .zc_flags(REPORT_USAGE)
                 .build(),
             _ => opcode::Send::new(socket, start, length)
-                .flags(flags)
+                .flags(FLAGS)
                 .build(),
         };
-        let payload = match self.data {
+        (entry, self.payload())
+    }
+
+    fn payload(self) -> Payload {
+        match self.data {
             SendData::Lease(lease) => Payload::Lease(lease, self.zero_copy),
             SendData::Bytes(bytes) => Payload::Bytes(bytes),
             SendData::Scratch(scratch) => Payload::Scratch(scratch),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn send(socket: &UnixStream, bytes: usize) -> Send {
+        Send {
+            socket: socket.as_raw_fd(),
+            data: SendData::Bytes(Box::new(Bytes::from(vec![7; bytes]))),
+            zero_copy: None,
+        }
+    }
+
+    #[test]
+    fn only_a_large_send_that_is_not_zero_copy_goes_at_once() {
+        let (near, _far) = UnixStream::pair().expect("two sockets");
+        let limit = limits::SEND_AT_ONCE_BYTES;
+        assert!(send(&near, limit).goes_at_once());
+        assert!(!send(&near, limit - 1).goes_at_once());
+        let zero_copy = Send {
+            zero_copy: Some(Rc::default()),
+            ..send(&near, limit)
         };
-        (entry, payload)
+        assert!(!zero_copy.goes_at_once());
+    }
+
+    #[test]
+    fn a_send_at_once_says_what_a_completion_would() {
+        let (near, mut far) = UnixStream::pair().expect("two sockets");
+        let (result, payload) = send(&near, 10_000).at_once();
+        assert_eq!(result, 10_000);
+        let Payload::Bytes(kept) = payload else {
+            panic!("what was to be sent is kept, whole")
+        };
+        assert_eq!(kept.len(), 10_000);
+        let mut came = vec![0; 10_000];
+        far.read_exact(&mut came).expect("it is there already");
+        assert!(came.iter().all(|byte| *byte == 7));
+
+        let short = std::iter::repeat_with(|| send(&near, 100_000).at_once().0);
+        let full = short.take(1_000).find(|result| *result < 100_000);
+        let full = full.expect("a socket that nobody reads is full at some time");
+        assert!(full > 0 || full == -libc::EAGAIN, "{full}");
+
+        drop(far);
+        assert_eq!(send(&near, 10_000).at_once().0, -libc::EPIPE);
     }
 }
