@@ -402,3 +402,81 @@ fn fields_of_a_request_with_a_body_keep_its_length() {
     assert_eq!(exchange.server.exactly(5), b"hello");
     assert_eq!(exchange.answer(OK).text(), "ok");
 }
+
+/// A length and a coding as they may be written, and as they go on.
+const WRITTEN: [(&str, &str); 8] = [
+    ("Content-Length: 5", "Content-Length: 5"),
+    ("Content-Length:5", "Content-Length: 5"),
+    ("Content-Length:\t5\t", "Content-Length: 5"),
+    ("content-length:  \t 0005 ", "Content-Length: 5"),
+    ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    ("Transfer-Encoding:chunked\t", "Transfer-Encoding: chunked"),
+    ("Transfer-Encoding:\tChunked", "Transfer-Encoding: chunked"),
+    (
+        "TRANSFER-ENCODING: \t CHUNKED \t",
+        "Transfer-Encoding: chunked",
+    ),
+];
+
+/// Five bytes, as `framing` frames them.
+fn five_bytes(framing: &str) -> &'static str {
+    if framing.starts_with("Transfer") {
+        "5\r\nhello\r\n0\r\n\r\n"
+    } else {
+        "hello"
+    }
+}
+
+#[track_caller]
+fn expect_line_once(head: &Head, line: &str) {
+    let (name, _) = line.split_once(':').expect("a field line");
+    assert_eq!(head.values(name).len(), 1, "{:?}", head.text);
+    assert!(head.lines().contains(&line), "{line}: {:?}", head.text);
+}
+
+#[test]
+fn framing_of_a_request_goes_on_in_one_spelling() {
+    let proxy = Proxy::start(&[]);
+    for (written, expected) in WRITTEN {
+        let body = five_bytes(expected);
+        let mut exchange = Exchange::begin(
+            &proxy,
+            &format!(
+                "POST http://ORIGIN/ HTTP/1.1\r\nhost:\t ORIGIN\t\r\nX: y\r\n{written}\r\nZ:\ta \r\n\r\n{body}"
+            ),
+        );
+        expect_line_once(&exchange.asked, expected);
+        let host = format!("Host: {}", exchange.origin.address());
+        expect_line_once(&exchange.asked, &host);
+        expect_line_once(&exchange.asked, "Z:\ta ");
+        assert_eq!(exchange.server.exactly(body.len()), body.as_bytes());
+        assert_eq!(exchange.answer(OK).text(), "ok", "{written:?}");
+    }
+}
+
+#[test]
+fn framing_of_a_response_goes_on_in_one_spelling() {
+    let proxy = Proxy::start(&[]);
+    for (written, expected) in WRITTEN {
+        let mut exchange = Exchange::get(&proxy);
+        let head = format!("X: y\r\n{written}\r\nZ:\ta \r\n\r\n");
+        let body = five_bytes(expected);
+        let reply = exchange.answer(format!("HTTP/1.1 200 OK\r\n{head}{body}"));
+        expect_line_once(&reply, expected);
+        expect_line_once(&reply, "Z:\ta ");
+        assert_eq!(reply.text(), "hello", "{written:?}");
+        if expected.starts_with("Transfer") {
+            continue;
+        }
+        // Where it frames nothing, the length goes on all the same.
+        for (method, status) in [("HEAD", 200), ("GET", 304)] {
+            exchange.again(&format!(
+                "{method} http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n\r\n"
+            ));
+            exchange
+                .server
+                .send(format!("HTTP/1.1 {status} X\r\n{head}"));
+            expect_line_once(&exchange.client.head(), expected);
+        }
+    }
+}

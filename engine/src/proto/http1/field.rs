@@ -46,10 +46,14 @@ pub(super) const HOP_BY_HOP: FieldSet = FieldSet::of(&[
     Field::Te,
     Field::Upgrade,
 ]);
-/// Fields of a request that may not go on as they are.
-pub(super) const PATCHED_IN_REQUESTS: FieldSet =
-    HOP_BY_HOP.and(FieldSet::of(&[Field::Host, Field::MaxForwards]));
-/// Fields of a response that may not go on as they are.
+/// Fields of a request that may not go on as they are, or not as they are written.
+pub(super) const PATCHED_IN_REQUESTS: FieldSet = HOP_BY_HOP.and(FieldSet::of(&[
+    Field::ContentLength,
+    Field::Host,
+    Field::MaxForwards,
+    Field::TransferEncoding,
+]));
+/// Fields of a response of which the same is true.
 pub(super) const PATCHED_IN_RESPONSES: FieldSet = HOP_BY_HOP.and(FieldSet::of(&[
     Field::ContentLength,
     Field::TransferEncoding,
@@ -383,7 +387,7 @@ mod tests {
         assert!(set.has(Field::Host) && set.has(Field::Upgrade));
         assert!(!set.has(Field::Te) && !set.has(Field::Other));
         assert!(PATCHED_IN_REQUESTS.has(Field::Te) && PATCHED_IN_REQUESTS.has(Field::Host));
-        assert!(!PATCHED_IN_REQUESTS.has(Field::ContentLength));
+        assert!(!PATCHED_IN_REQUESTS.has(Field::Expect));
         assert!(!HOP_BY_HOP.has(Field::Accept) && !HOP_BY_HOP.has(Field::Expect));
     }
 }

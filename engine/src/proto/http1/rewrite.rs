@@ -49,7 +49,8 @@ pub enum ConnectionField {
 /// Appends the head that goes to the origin.
 ///
 /// The target is in origin-form, the version is 1.1, Host comes from the target and stands where the client's was, or
-/// first. Without the fields of one hop and those that Connection names; Via comes last.
+/// first. Without the fields of one hop and those that Connection names; Via comes last. What frames and routes the
+/// message has one spelling, so that no recipient reads another length, coding or host out of the white space.
 pub fn rewrite_request(
     request: &RequestHead,
     head: &[u8],
@@ -72,10 +73,9 @@ pub fn rewrite_request(
         let field = Field::of(line.name);
         left = left.saturating_sub(u8::from(PATCHED_IN_REQUESTS.has(field)));
         match field {
-            Field::Host if line.value != authority => {
-                copy.replace(&line, &[b"Host: ", authority, b"\r\n"]);
-            }
-            Field::Host => {}
+            Field::Host => copy.spell(&line, &[b"Host: ", authority, b"\r\n"]),
+            Field::ContentLength => copy.spell_length(&line),
+            Field::TransferEncoding => copy.spell(&line, &[CHUNKED]),
             Field::MaxForwards if request.kind().counts_forwards() => {
                 copy.replace(&line, &[]);
                 let forwards = request.max_forwards(head).unwrap_or_default();
@@ -100,7 +100,8 @@ pub fn rewrite_request(
 
 /// Appends the head that goes to the client.
 ///
-/// The version is 1.1; without the fields of one hop and those that Connection names; Via comes last.
+/// The version is 1.1; without the fields of one hop and those that Connection names; Via comes last. What frames the
+/// message has one spelling.
 pub fn rewrite_response(
     response: &ResponseHead,
     head: &[u8],
@@ -122,19 +123,18 @@ pub fn rewrite_response(
         }
         let field = Field::of(line.name);
         left = left.saturating_sub(u8::from(PATCHED_IN_RESPONSES.has(field)));
-        let goes_on = match field {
-            Field::ContentLength => keeps_length,
-            Field::TransferEncoding => chunked,
-            Field::Upgrade => rewrite.connection == ConnectionField::Upgrade,
-            _ => !HOP_BY_HOP.has(field) && !is_named(&named, line.name),
-        };
-        if !goes_on {
-            copy.replace(&line, &[]);
+        match field {
+            Field::ContentLength if keeps_length => copy.spell_length(&line),
+            Field::TransferEncoding if chunked => copy.spell(&line, &[CHUNKED]),
+            Field::ContentLength | Field::TransferEncoding => copy.replace(&line, &[]),
+            Field::Upgrade if rewrite.connection == ConnectionField::Upgrade => {}
+            _ if HOP_BY_HOP.has(field) || is_named(&named, line.name) => copy.replace(&line, &[]),
+            _ => {}
         }
     }
     copy.finish(response.field_lines.end as usize);
     if chunked && !response.known.seen.has(Field::TransferEncoding) {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        out.extend_from_slice(CHUNKED);
     }
     out.extend_from_slice(rewrite.connection.line());
     out.extend_from_slice(end_of_head(response.version));
@@ -147,6 +147,8 @@ fn is_named(named: &Option<NamedFields<'_>>, name: &[u8]) -> bool {
 
 /// More than what either function may add to a head, `extra` and Host aside.
 const ADDED_BYTES_MAX: usize = 128;
+
+const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
 /// The version of a status line, and version and status; both have a fixed length.
 const VERSION_BYTES: usize = "HTTP/1.1".len();
@@ -185,6 +187,22 @@ impl Copy<'_> {
         self.copy_to(line.start);
         self.done = line.end;
         self.insert(parts);
+    }
+
+    /// Leaves a line that reads like `parts` where it is, and puts them in the place of every other one.
+    fn spell(&mut self, line: &Line<'_>, parts: &[&[u8]]) {
+        let written = self.head.get(line.start..line.end).unwrap_or_default();
+        if !written.iter().eq(parts.iter().copied().flatten()) {
+            self.replace(line, parts);
+        }
+    }
+
+    /// The same for a Content-Length, of which the parser has let only digits pass.
+    fn spell_length(&mut self, line: &Line<'_>) {
+        let zeros = line.value.iter().take_while(|digit| **digit == b'0');
+        let zeros = zeros.count().min(line.value.len().saturating_sub(1));
+        let digits = line.value.get(zeros..).unwrap_or_default();
+        self.spell(line, &[b"Content-Length: ", digits, b"\r\n"]);
     }
 
     /// Copies up to `end`.

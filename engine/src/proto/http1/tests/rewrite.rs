@@ -99,7 +99,7 @@ fn host_comes_from_the_target_once() {
         (
             "1.1",
             "host:\th:8080 \r\nX: y\r\n",
-            "host:\th:8080 \r\nX: y\r\n",
+            "Host: h:8080\r\nX: y\r\n",
         ),
         (
             "1.1",
@@ -162,9 +162,21 @@ const REQUEST_FIELDS: &[(&str, &str)] = &[
         "Content-Length: 5\r\nExpect: 100-continue\r\n",
     ),
     (
-        "Transfer-Encoding: Chunked\r\nTrailer: X\r\n",
-        "Transfer-Encoding: Chunked\r\nTrailer: X\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: X\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: X\r\n",
     ),
+    // These pass in one spelling.
+    (
+        "transfer-encoding:\tChunked \r\nTrailer: X\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: X\r\n",
+    ),
+    (
+        "A: b\r\ncontent-length:\t 0005\t\r\nX:\ty \r\n",
+        "A: b\r\nContent-Length: 5\r\nX:\ty \r\n",
+    ),
+    ("Content-Length:00\r\n", "Content-Length: 0\r\n"),
+    ("Content-Length: 10\r\n", "Content-Length: 10\r\n"),
+    // These pass as they are.
     (
         "Via: 1.0 a\r\nForwarded: for=b\r\n",
         "Via: 1.0 a\r\nForwarded: for=b\r\n",
@@ -428,6 +440,20 @@ const RESPONSE_FIELDS: &[(u16, &str, Framing, ConnectionField, &str)] = &[
         Framing::UntilClose,
         Close,
         "A: b\r\nConnection: close\r\n",
+    ),
+    (
+        200,
+        "A: b\r\ntransfer-encoding:CHUNKED\t\r\nX:\ty \r\n",
+        Framing::Chunked,
+        Silent,
+        "A: b\r\nTransfer-Encoding: chunked\r\nX:\ty \r\n",
+    ),
+    (
+        200,
+        "content-length:\t007 \r\nX:\ty \r\n",
+        Framing::Length(7),
+        Silent,
+        "Content-Length: 7\r\nX:\ty \r\n",
     ),
     // A length never stands beside another framing.
     (
