@@ -376,3 +376,28 @@ fn missing_or_double_host_is_400() {
         "HTTP/1.0 needs none"
     );
 }
+
+#[test]
+fn trace_with_a_body_is_400_close() {
+    let proxy = Proxy::start(&[]);
+    let origin = Origin::listen();
+    for framed in [
+        "Content-Length: 5\r\n\r\nhello",
+        "Content-Length: 5\r\nMax-Forwards: 3\r\n\r\n",
+        "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let request = format!("TRACE http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n{framed}");
+        let reply = refused_by_proxy(&proxy, &origin, &request);
+        reply.head.expect_some_error(400); // RFC 9110 section 9.3.8
+        assert_eq!(reply.field("Connection"), Some("close"), "{framed:?}");
+    }
+    // Without one it goes on, also when it says that there is none.
+    for framed in ["\r\n", "Content-Length: 0\r\n\r\n"] {
+        let request = format!("TRACE http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n{framed}");
+        let mut exchange = Exchange::begin(&proxy, &request);
+        assert_eq!(exchange.asked.start_line(), "TRACE / HTTP/1.1");
+        assert_eq!(exchange.answer(OK).text(), "ok");
+    }
+}

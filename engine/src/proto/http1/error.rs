@@ -81,6 +81,8 @@ pub enum HeadError {
     CredentialsRepeated,
     /// CONNECT with Content-Length or Transfer-Encoding: body or tunnel, the next proxy may read it the other way.
     ContentOnConnect,
+    /// TRACE with a body.
+    ContentOnTrace,
     /// The target of a CONNECT is not `host:port`, or the authority of a URI not `host` with an optional port.
     Authority(AuthorityError),
 }
@@ -123,6 +125,7 @@ impl HeadError {
             | Self::MaxForwards
             | Self::CredentialsRepeated
             | Self::ContentOnConnect
+            | Self::ContentOnTrace
             | Self::Authority(_) => Status::BadRequest,
         }
     }
@@ -166,6 +169,7 @@ impl HeadError {
             Self::MaxForwards => "Max-Forwards is not one decimal number",
             Self::CredentialsRepeated => "Proxy-Authorization is given more than once",
             Self::ContentOnConnect => "CONNECT has no Content-Length and no Transfer-Encoding",
+            Self::ContentOnTrace => "TRACE has no body",
             Self::Authority(error) => error.text(),
         }
     }

@@ -29,7 +29,7 @@ pub enum MethodKind {
     Head,
     /// OPTIONS: safe, and bounded by Max-Forwards.
     Options,
-    /// TRACE: safe, and bounded by Max-Forwards.
+    /// TRACE: safe, without a body, and bounded by Max-Forwards.
     Trace,
     /// GET and the others that the registry calls safe.
     Safe,
@@ -92,7 +92,12 @@ pub(super) fn of_request(
     if method == MethodKind::Connect && content != Content::default() {
         return Err(HeadError::ContentOnConnect);
     }
-    content.settle(version)
+    let framing = content.settle(version)?;
+    // RFC 9110 section 9.3.8. A length of 0 only says that there is none.
+    if method == MethodKind::Trace && !matches!(framing, Framing::None | Framing::Length(0)) {
+        return Err(HeadError::ContentOnTrace);
+    }
+    Ok(framing)
 }
 
 /// The framing of a response with this status to a request of this method. `stated` is what [`Content::settle`] gave.

@@ -291,6 +291,28 @@ fn a_connect_has_no_body_to_speak_of() {
     }
 }
 
+#[test]
+fn a_trace_has_no_body() {
+    for (fields, expected) in STATED {
+        let head = format!(
+            "TRACE http://h/ HTTP/1.1\r\nHost: h\r\n{}\r\n",
+            lines(fields)
+        );
+        let framing = request::read(head.as_bytes()).unwrap();
+        let expected = match expected {
+            Ok(framing @ (Framing::None | Length(0))) => Ok(*framing),
+            Ok(_) => Err(ContentOnTrace),
+            Err((error, _)) => Err(*error),
+        };
+        assert_eq!(
+            framing.map(|(_, request)| request.framing()),
+            expected,
+            "{fields:?}"
+        );
+    }
+    assert_eq!(ContentOnTrace.status().code(), 400);
+}
+
 /// Method, status, and the framing of a response that states nothing, a length of 5, or chunks.
 const MADE_OF_IT: &[(MethodKind, u16, [Framing; 3])] = &[
     (MethodKind::Safe, 200, [UntilClose, Length(5), Chunked]),
