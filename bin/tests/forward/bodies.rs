@@ -358,6 +358,39 @@ fn trailers_that_would_frame_or_route_are_not_forwarded() {
 }
 
 #[test]
+fn trailers_that_connection_named_are_not_forwarded() {
+    let proxy = Proxy::start(&[]);
+    let connection = "Connection: x-hop, X-Sum2\r\nconnection: close , Signature\r\n";
+    let body =
+        "5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-HOP: a\r\nx-sum2: b\r\nSignature: c\r\nX-Hops: 2\r\n\r\n";
+    let kept = ["X-Sum: 1", "X-Hops: 2"];
+    for in_pieces in [false, true] {
+        let send = |wire: &Wire, head: String| {
+            if in_pieces {
+                wire.send(head);
+                wire.trickle(body);
+            } else {
+                wire.send(head + body);
+            }
+        };
+        let origin = Origin::listen();
+        let mut client = Wire::to(&proxy);
+        let fields =
+            format!("{connection}Transfer-Encoding: chunked\r\nX-Hop: in the head\r\n\r\n");
+        let head = format!("POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n{fields}");
+        send(&client, about(origin.address(), &head));
+        let mut server = Wire::from(&origin, &client);
+        let asked = server.request();
+        assert_eq!(asked.field("X-Hop"), None, "{}", asked.head.text);
+        assert_eq!(asked.trailers, kept, "in pieces: {in_pieces}");
+        send(&server, format!("HTTP/1.1 200 OK\r\n{fields}"));
+        let reply = client.response();
+        assert_eq!((reply.text(), reply.field("X-Hop")), ("hello", None));
+        assert_eq!(reply.trailers, kept, "in pieces: {in_pieces}");
+    }
+}
+
+#[test]
 fn chunk_extensions_are_dropped() {
     let proxy = Proxy::start(&[]);
     let mut exchange = Exchange::begin(&proxy, POST_CHUNKED);

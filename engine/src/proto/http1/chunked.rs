@@ -2,25 +2,27 @@
 //!
 //! [`ChunkedBody::step`] says what the next bytes are, so that a forwarder passes them on or drops them where they lie.
 //! What it calls framing is canonical: sizes in digits, CRLF, no extension. Only trailers are put together, in bounded
-//! room, because what goes on of them is decided by whole lines; [`super::trailers`] does that.
+//! room, because what goes on of them is decided by whole lines; [`super::trailers`] does that. The body of a message is
+//! asked of its head, which may have something to say about them.
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use super::HeadError;
+use super::field::NamedFields;
 use super::trailers::Trailers;
 use crate::limits::{
     BODY_EXTENSION_BYTES_MAX, CHUNK_BYTES_MAX, CHUNK_LINE_EXTENSION_BYTES_MAX,
     CHUNK_SIZE_DIGITS_MAX,
 };
 
-/// How far a chunked body has come. Make a new one for each body.
+/// How far a chunked body has come.
 #[derive(Debug, Default)]
 pub struct ChunkedBody {
     /// The size of the chunk as far as its digits are read, then what is left of its data.
     left: u64,
-    /// There only while a trailer section is in pieces.
+    /// There only while a trailer section is in pieces, or when Connection names fields that it may not have.
     trailers: Option<Box<Trailers>>,
     /// Of the whole body.
     extension_bytes: u32,
@@ -100,6 +102,14 @@ enum State {
 }
 
 impl ChunkedBody {
+    /// The body behind a head in which Connection names these fields.
+    pub(super) fn without(named: Option<NamedFields<'_>>) -> Self {
+        Self {
+            trailers: named.map(|named| Box::new(Trailers::without(&named))),
+            ..Self::default()
+        }
+    }
+
     /// Says what the first bytes of `input` are; the next call wants what is behind them.
     ///
     /// Errors are final, and come when the bytes before them have been told. Behind the end, `End(0)`.

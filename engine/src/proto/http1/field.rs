@@ -325,6 +325,12 @@ impl<'a> NamedFields<'a> {
         Some(named)
     }
 
+    /// The names, with commas between them.
+    pub(super) fn list(&self) -> Box<[u8]> {
+        let names = self.names.get(..self.count).unwrap_or_default();
+        names.join(&b',').into_boxed_slice()
+    }
+
     pub(super) fn has(&self, name: &[u8]) -> bool {
         self.names
             .iter()

@@ -4,10 +4,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::field::{Collected, Field, Known, Message};
+use super::field::{Collected, Field, Known, Message, NamedFields};
 use super::framing::{self, Framing, MethodKind, Upgrade, decimal};
 use super::span::{elements, is_token_byte};
-use super::{Fields, HeadError, ReplyBody, Span, Version};
+use super::{ChunkedBody, Fields, HeadError, ReplyBody, Span, Version};
 use crate::addr::Authority;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
@@ -161,6 +161,11 @@ impl RequestHead {
         } else {
             ReplyBody::Text
         }
+    }
+
+    /// The start of the body, when [`Self::framing`] says that it is chunked.
+    pub fn chunked_body(&self, head: &[u8]) -> ChunkedBody {
+        ChunkedBody::without(NamedFields::of(&self.known, self.fields(head)))
     }
 
     /// Walks over the fields.

@@ -5,11 +5,11 @@
 
 use std::mem::MaybeUninit;
 
-use super::field::{Collected, Known, Message};
+use super::field::{Collected, Known, Message, NamedFields};
 use super::framing::{self, Framing, MethodKind, Upgrade};
 use super::request::field_refusal;
 use super::span::{CRLF_BYTES, find_line_break};
-use super::{Fields, HeadError, Span, Version};
+use super::{ChunkedBody, Fields, HeadError, Span, Version};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, STATUS_LINE_BYTES_MAX};
 
 /// A response head (RFC 9112 sections 4 to 6).
@@ -92,6 +92,11 @@ impl ResponseHead {
     /// Says whether another response follows to the same request (RFC 9110 section 15.2); 101 is the last one.
     pub fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
+    }
+
+    /// The start of the body, when [`Self::framing`] says that it is chunked.
+    pub fn chunked_body(&self, head: &[u8]) -> ChunkedBody {
+        ChunkedBody::without(NamedFields::of(&self.known, self.fields(head)))
     }
 
     /// Walks over the fields.

@@ -1,22 +1,24 @@
 //! The trailer section of a chunked body (RFC 9112 section 7.1.2): as strict as a head, and bounded.
 //!
 //! Recipients may merge trailers into the fields of the head, so a field there must not be one that decides about
-//! framing, routing or access (RFC 9110 section 6.5.1). Those are left out of what goes on; no trailer is an error for
-//! its name.
+//! framing, routing or access (RFC 9110 section 6.5.1), nor one that Connection kept from going on in the head. Those are
+//! left out of what goes on; no trailer is an error for its name.
 
 use bytes::Bytes;
 
-use super::field::{Field, HOP_BY_HOP};
+use super::field::{Field, HOP_BY_HOP, NamedFields};
 use super::request::field_refusal;
-use super::span::{Lines, Span};
+use super::span::{Lines, Span, elements};
 use super::{HeadError, HeadScan, Scan};
 use crate::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
-/// A trailer section in pieces.
+/// A trailer section in pieces, or one that Connection has something to say about.
 #[derive(Debug)]
 pub(super) struct Trailers {
     scan: HeadScan,
     received: Vec<u8>,
+    /// The fields that Connection named in the head, as a list.
+    named: Box<[u8]>,
 }
 
 /// Fields that mean something before the body has come, beside those of one hop and Content-Length, Expect, Host,
@@ -50,6 +52,19 @@ const FORBIDDEN: [&str; 25] = [
 ];
 
 impl Trailers {
+    /// A section that has not begun, without the fields that Connection named.
+    pub(super) fn without(named: &NamedFields<'_>) -> Self {
+        Self::new(named.list())
+    }
+
+    fn new(named: Box<[u8]>) -> Self {
+        Self {
+            scan: HeadScan::trailers(),
+            received: Vec::new(),
+            named,
+        }
+    }
+
     /// Takes the next piece. `None` while the section goes on, else the bytes of the piece that belong to it, and what
     /// goes on in its place. A section in one piece is read where it lies.
     pub(super) fn take(
@@ -57,15 +72,13 @@ impl Trailers {
         piece: &[u8],
     ) -> Result<Option<(usize, Bytes)>, HeadError> {
         let Some(trailers) = pieces else {
-            let mut scan = HeadScan::trailers();
-            let Scan::Complete(bytes) = scan.advance(piece)? else {
-                *pieces = Some(Box::new(Self {
-                    scan,
-                    received: piece.to_vec(),
-                }));
+            let mut trailers = Self::new(Box::default());
+            let Scan::Complete(bytes) = trailers.scan.advance(piece)? else {
+                trailers.received.extend_from_slice(piece);
+                *pieces = Some(Box::new(trailers));
                 return Ok(None);
             };
-            return passed_on(piece.get(..bytes).unwrap_or_default())
+            return passed_on(piece.get(..bytes).unwrap_or_default(), &[])
                 .map(|section| Some((bytes, section)));
         };
         let before = trailers.received.len();
@@ -76,12 +89,13 @@ impl Trailers {
             return Ok(None);
         };
         let section = trailers.received.get(..bytes).unwrap_or_default();
-        Ok(Some((bytes.saturating_sub(before), passed_on(section)?)))
+        let passed_on = passed_on(section, &trailers.named)?;
+        Ok(Some((bytes.saturating_sub(before), passed_on)))
     }
 }
 
 /// Checks the tokens of a whole section, and leaves out what may not stand there.
-fn passed_on(section: &[u8]) -> Result<Bytes, HeadError> {
+fn passed_on(section: &[u8], named: &[u8]) -> Result<Bytes, HeadError> {
     let mut storage = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
     match httparse::parse_headers(section, &mut storage) {
         Ok(httparse::Status::Complete((bytes, _))) if bytes == section.len() => {}
@@ -93,8 +107,11 @@ fn passed_on(section: &[u8]) -> Result<Bytes, HeadError> {
         end: section.len() as u32 - 2,
     };
     let mut passed_on = Vec::with_capacity(section.len());
-    for line in Lines::new(section, fields).filter(|line| !is_forbidden(line.name)) {
-        passed_on.extend_from_slice(section.get(line.start..line.end).unwrap_or_default());
+    let is_named = |name: &[u8]| elements(named).any(|other| other.eq_ignore_ascii_case(name));
+    for line in Lines::new(section, fields) {
+        if !is_forbidden(line.name) && !is_named(line.name) {
+            passed_on.extend_from_slice(section.get(line.start..line.end).unwrap_or_default());
+        }
     }
     passed_on.extend_from_slice(b"\r\n");
     Ok(Bytes::from(passed_on))

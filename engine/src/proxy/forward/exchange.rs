@@ -78,7 +78,7 @@ impl Conversation {
         });
         let body = match asked.framing {
             Framing::Length(bytes) => Body::Length(bytes),
-            Framing::Chunked => Body::Chunked(Box::default()),
+            Framing::Chunked => Body::Chunked(Box::new(head.chunked_body(whole.head()))),
             Framing::None | Framing::UntilClose => Body::Length(0),
         };
         self.halves[UP].begin(body);

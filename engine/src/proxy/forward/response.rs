@@ -94,7 +94,10 @@ impl Conversation {
         let (sent_framing, body) = match framing {
             Framing::None => (framing, Body::Length(0)),
             Framing::Length(bytes) => (framing, Body::Length(bytes)),
-            Framing::Chunked if exchange.asked.modern => (framing, Body::Chunked(Box::default())),
+            Framing::Chunked if exchange.asked.modern => {
+                let chunks = head.chunked_body(whole.head());
+                (framing, Body::Chunked(Box::new(chunks)))
+            }
             Framing::Chunked => (Framing::UntilClose, Body::Dechunked(Box::default())),
             Framing::UntilClose => (framing, Body::Stream),
         };

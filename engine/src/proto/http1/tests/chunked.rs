@@ -1,5 +1,6 @@
 //! Chunked bodies, whole and in pieces.
 
+use super::request;
 use crate::limits::{
     BODY_EXTENSION_BYTES_MAX, CHUNK_LINE_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX,
 };
@@ -447,6 +448,39 @@ fn extensions_are_bounded_per_chunk_and_per_body() {
         ending.map(|ending| ending.bytes),
         Some(Err(ChunkError::ExtensionTooLong))
     );
+}
+
+#[test]
+fn trailers_that_connection_named_are_dropped() {
+    let head = b"POST http://h/ HTTP/1.1\r\nHost: h\r\nConnection: X-Hop,, close, te\r\n\
+        Transfer-Encoding: chunked\r\nconnection: digest\r\n\r\n";
+    let request = request::parsed(head);
+    let begin = || Reader {
+        body: request.chunked_body(head),
+        ..Reader::default()
+    };
+    for (section, left) in [
+        ("", ""),
+        ("x-hop: a\r\n", ""),
+        (
+            "A: b\r\nDIGEST: x\r\nX-Hop:\r\nX-Hops: c\r\n",
+            "A: b\r\nX-Hops: c\r\n",
+        ),
+        ("TE: x\r\nHost: y\r\nC: d\r\n", "C: d\r\n"),
+    ] {
+        let body = format!("1\r\na\r\n0\r\n{section}\r\n");
+        let ending = cut::everywhere(body.as_bytes(), begin, Reader::step).unwrap();
+        assert_eq!(ending.bytes, Ok(body.len()));
+        let expected = format!("1\r\na\r\n0\r\n{left}\r\n");
+        assert_eq!(ending.passed_on, expected.as_bytes(), "{section}");
+    }
+    // As many as there may be, and as long.
+    let most = format!("0\r\n{}\r\n", "X-Hop: y\r\n".repeat(TRAILER_FIELDS_MAX));
+    let ending = begin().step(most.as_bytes()).unwrap();
+    assert_eq!(ending.passed_on, b"0\r\n\r\n");
+    let long = format!("0\r\nX: {}\r\n\r\n", "y".repeat(TRAILER_BYTES_MAX as usize));
+    let error = Err(ChunkError::Trailer(HeadError::HeadTooLong));
+    assert_eq!(begin().step(long.as_bytes()).unwrap().bytes, error);
 }
 
 #[test]
