@@ -361,3 +361,45 @@ fn client_that_falls_silent_mid_body_is_ended_after_idle_timeout() {
     drop(exchange);
     proxy.await_gauges(&start);
 }
+
+#[test]
+fn status_that_no_class_has_passes_with_its_body_and_one_below_100_is_502() {
+    let proxy = Proxy::start(&[]);
+    let mut exchange = Exchange::get(&proxy);
+    for (index, line) in ["600 So", "666", "999 Request denied", "799 "]
+        .iter()
+        .enumerate()
+    {
+        if index > 0 {
+            exchange.again(GET);
+        }
+        // RFC 9110 section 15 leaves it to the client to take it for a 5xx.
+        let reply = exchange.answer(if index % 2 == 0 {
+            format!("HTTP/1.1 {line}\r\nContent-Length: 2\r\n\r\nok")
+        } else {
+            format!("HTTP/1.1 {line}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+        });
+        let passed = reply.start_line().trim_end();
+        assert_eq!(passed, format!("HTTP/1.1 {}", line.trim_end()));
+        assert_eq!(reply.text(), "ok", "{line}");
+    }
+    // Without a framing of its own it ends with its connection, as every other one.
+    exchange.again(GET);
+    exchange.server.send("HTTP/1.1 999 x\r\n\r\nok");
+    exchange.server.finish();
+    let reply = exchange.client.response();
+    assert_eq!((reply.status(), reply.text()), (999, "ok"));
+    for line in [
+        "099 x",
+        "000 x",
+        "1000 x",
+        "60 x",
+        "6x0 x",
+        "-99 x",
+        "60\u{660} x",
+    ] {
+        let mut exchange = Exchange::get(&proxy);
+        let reply = exchange.answer(format!("HTTP/1.1 {line}\r\nContent-Length: 2\r\n\r\nok"));
+        reply.expect_some_error(502);
+    }
+}

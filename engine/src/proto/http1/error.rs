@@ -29,7 +29,7 @@ pub enum HeadError {
     StatusLine,
     /// The first line of a response is longer than the limit.
     StatusLineTooLong,
-    /// The status is not in 100 to 599.
+    /// The status is less than 100.
     StatusCode,
     /// The version is not `HTTP/` digit `.` digit, or the line goes on behind it.
     Version,
@@ -143,7 +143,7 @@ impl HeadError {
             Self::Fragment => "the request target has a fragment",
             Self::StatusLine => "the status line is not an HTTP version, three digits and a reason",
             Self::StatusLineTooLong => "the status line is too long",
-            Self::StatusCode => "the status is not in 100 to 599",
+            Self::StatusCode => "the status is less than 100",
             Self::Version => "the HTTP version is malformed",
             Self::VersionUnsupported => "only HTTP/1.0 and HTTP/1.1 are spoken on this port",
             Self::BareCr => "a CR is not followed by LF",

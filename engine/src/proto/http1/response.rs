@@ -15,7 +15,8 @@ use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, STATUS_LINE_BYTES_MAX};
 /// A response head (RFC 9112 sections 4 to 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// The status, 100 to 599.
+    /// The status, 100 to 999. What is above 599 belongs to no class and goes on: RFC 9110 section 15 leaves it to the
+    /// client to take it for a 5xx.
     pub status: u16,
     /// The version the origin speaks.
     pub version: Version,
@@ -133,7 +134,7 @@ impl StatusLine {
             (Some(1), Some(status)) => (Version::Http11, status),
             _ => return Err(HeadError::StatusLine),
         };
-        if !matches!(status, 100..=599) {
+        if status < 100 {
             return Err(HeadError::StatusCode);
         }
         let bytes = find_line_break(head).ok_or(HeadError::HeadEnd)?;

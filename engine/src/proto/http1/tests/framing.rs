@@ -323,6 +323,8 @@ const MADE_OF_IT: &[(MethodKind, u16, [Framing; 3])] = &[
     (MethodKind::Safe, 305, [UntilClose, Length(5), Chunked]),
     (MethodKind::Safe, 404, [UntilClose, Length(5), Chunked]),
     (MethodKind::Safe, 599, [UntilClose, Length(5), Chunked]),
+    (MethodKind::Safe, 600, [UntilClose, Length(5), Chunked]),
+    (MethodKind::Head, 999, [Framing::None; 3]),
     (MethodKind::Other, 200, [UntilClose, Length(5), Chunked]),
     (
         MethodKind::Idempotent,
