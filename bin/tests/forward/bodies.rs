@@ -205,15 +205,22 @@ fn http_1_0_client_is_kept_where_it_asks_for_it() {
             "the proxy's own version"
         );
     }
-    let mut exchange = Exchange::begin(&proxy, "GET http://ORIGIN/ HTTP/1.0\r\n\r\n");
-    let reply = exchange.answer(OK);
-    assert_eq!(reply.text(), "ok");
-    assert_eq!(
-        exchange.client.end(),
-        End::Fin,
-        "not kept: {}",
-        reply.head.text
-    );
+    for connection in [
+        "",
+        // What an older proxy passes on without knowing it asks for nothing.
+        "Proxy-Connection: keep-alive\r\n",
+        "Proxy-Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
+        "Connection: keep-alive\r\nConnection: close\r\n",
+    ] {
+        let request = format!("GET http://ORIGIN/ HTTP/1.0\r\n{connection}\r\n");
+        let mut exchange = Exchange::begin(&proxy, &request);
+        assert_eq!(exchange.asked.field("Proxy-Connection"), None);
+        let reply = exchange.answer(OK);
+        let head = &reply.head.text;
+        assert_eq!(reply.text(), "ok");
+        assert!(reply.names("Connection", "close"), "{head}");
+        assert_eq!(exchange.client.end(), End::Fin, "not kept: {head}");
+    }
 }
 
 #[test]
