@@ -93,7 +93,6 @@ pub(super) struct Options {
 pub(super) struct Known {
     pub(super) seen: FieldSet,
     pub(super) options: Options,
-    pub(super) expects_continue: bool,
     /// How many lines are in the set of fields that may not go on as they are.
     pub(super) patched_lines: u8,
     upgrade: Upgrade,
@@ -225,9 +224,6 @@ impl Collected {
             _ if message == Message::Response => {}
             Field::Host if repeated => return Err(HeadError::HostRepeated),
             Field::Host if !is_host_value(value) => return Err(HeadError::HostValue),
-            Field::Expect => {
-                known.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
-            }
             Field::ProxyAuthorization if repeated => return Err(HeadError::CredentialsRepeated),
             Field::ProxyAuthorization => {
                 self.proxy_authorization = Some(Span::within(head, value));

@@ -33,8 +33,6 @@ pub enum MethodKind {
     Trace,
     /// GET and the others that the registry calls safe.
     Safe,
-    /// PUT and DELETE: not safe, but may be sent twice.
-    Idempotent,
     /// Every other one.
     Other,
 }
@@ -174,7 +172,6 @@ impl MethodKind {
             b"HEAD" => Self::Head,
             b"OPTIONS" => Self::Options,
             b"TRACE" => Self::Trace,
-            b"PUT" | b"DELETE" => Self::Idempotent,
             _ => Self::Other,
         }
     }
@@ -182,11 +179,6 @@ impl MethodKind {
     /// Says whether nothing is changed by the request (RFC 9110 section 9.2.1).
     pub const fn is_safe(self) -> bool {
         matches!(self, Self::Head | Self::Options | Self::Trace | Self::Safe)
-    }
-
-    /// Says whether sending the request twice changes no more than sending it once (RFC 9110 section 9.2.2).
-    pub const fn is_idempotent(self) -> bool {
-        self.is_safe() || matches!(self, Self::Idempotent)
     }
 
     /// Says whether Max-Forwards counts for it (RFC 9110 section 7.6.2).

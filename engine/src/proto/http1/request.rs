@@ -114,12 +114,6 @@ impl RequestHead {
         self.known.keeps_alive(self.version == Version::Http11)
     }
 
-    /// Says whether the client waits for a 100 before it sends the body; HTTP/1.0 knows no 100 (RFC 9110 section
-    /// 10.1.1).
-    pub fn expects_continue(&self) -> bool {
-        self.known.expects_continue && self.version == Version::Http11
-    }
-
     /// The protocol that the client would like to change to; HTTP/1.0 cannot ask (RFC 9110 section 7.8).
     pub fn upgrade(&self) -> Upgrade {
         match self.version {

@@ -90,11 +90,6 @@ impl ResponseHead {
         self.known.upgrade()
     }
 
-    /// Says whether another response follows to the same request (RFC 9110 section 15.2); 101 is the last one.
-    pub fn is_interim(&self) -> bool {
-        matches!(self.status, 100 | 102..=199)
-    }
-
     /// The start of the body, when [`Self::framing`] says that it is chunked.
     pub fn chunked_body(&self, head: &[u8]) -> ChunkedBody {
         ChunkedBody::without(NamedFields::of(&self.known, self.fields(head)))

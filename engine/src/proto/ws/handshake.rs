@@ -10,13 +10,11 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use sha1::{Digest, Sha1};
 
-use crate::proto::http1::Version;
-
 /// An opening handshake of a client, as far as its answer depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientHandshake {
+    /// The Sec-WebSocket-Accept that proves that the origin has read the key.
     accept: [u8; ACCEPT_BYTES],
-    version_is_13: bool,
 }
 
 /// Why an opening handshake is refused: 400.
@@ -30,56 +28,24 @@ pub enum HandshakeError {
     KeyMalformed,
 }
 
-/// Says whether a request asks for a WebSocket: GET, HTTP/1.1, Upgrade with `websocket`, Connection with `upgrade`.
-///
-/// One that does not is an ordinary request, whatever its other fields say: Upgrade means nothing in HTTP/1.0 or
-/// without Connection (RFC 9110 section 7.8).
-pub fn asks_for_websocket<'a>(
-    method: &[u8],
-    version: Version,
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-) -> bool {
-    let (mut upgrade, mut connection) = (false, false);
-    for (name, value) in fields {
-        upgrade |= name.eq_ignore_ascii_case(UPGRADE) && lists(value, WEBSOCKET);
-        connection |= name.eq_ignore_ascii_case(CONNECTION) && lists(value, UPGRADE);
-    }
-    method == b"GET" && version == Version::Http11 && upgrade && connection
-}
-
 impl ClientHandshake {
-    /// Reads the fields of a request that [asks for a WebSocket](asks_for_websocket).
+    /// Reads the fields of a request that asks for a WebSocket.
     pub fn read<'a>(
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, HandshakeError> {
         let mut key = None;
-        let (mut versions, mut version_is_13) = (0_u32, true);
         for (name, value) in fields {
             if name.eq_ignore_ascii_case(b"sec-websocket-key") {
                 if key.is_some() {
                     return Err(HandshakeError::KeyRepeated);
                 }
                 key = Some(value);
-            } else if name.eq_ignore_ascii_case(b"sec-websocket-version") {
-                versions = versions.saturating_add(1);
-                version_is_13 &= value == b"13";
             }
         }
         let key = key.ok_or(HandshakeError::KeyMissing)?;
         Ok(Self {
             accept: accept(key)?,
-            version_is_13: version_is_13 && versions == 1,
         })
-    }
-
-    /// The Sec-WebSocket-Accept that proves that the origin has read the key.
-    pub fn accept(&self) -> &[u8; ACCEPT_BYTES] {
-        &self.accept
-    }
-
-    /// Says whether the client speaks the version of RFC 6455. The origin refuses any other.
-    pub fn version_is_13(&self) -> bool {
-        self.version_is_13
     }
 
     /// Says whether the fields of a 101 make this a WebSocket (section 4.1): Upgrade is `websocket`, Connection has
@@ -214,8 +180,7 @@ mod tests {
             ("Sec-WebSocket-Version", "13"),
         ])
         .unwrap();
-        assert_eq!(handshake.accept(), ACCEPT.as_bytes());
-        assert!(handshake.version_is_13());
+        assert_eq!(handshake.accept, ACCEPT.as_bytes());
         assert!(handshake.matches(fields(&[
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -267,77 +232,6 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_noted_and_no_error() {
-        let version = "Sec-WebSocket-Version";
-        for (versions, is_13) in [
-            (vec!["13"], true),
-            (vec![], false),
-            (vec!["8"], false),
-            (vec!["013"], false),
-            (vec!["13, 8"], false),
-            (vec!["13", "13"], false),
-            (vec!["13", "8"], false),
-            (vec!["8", "13"], false),
-        ] {
-            let mut request: Vec<Field<'_>> =
-                versions.iter().map(|value| (version, *value)).collect();
-            request.push(("Sec-WebSocket-Key", KEY));
-            assert_eq!(
-                read(&request).unwrap().version_is_13(),
-                is_13,
-                "{versions:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_asks_for_a_websocket_is_told_from_what_does_not() {
-        let asks = |method: &str, version: Version, request: &[Field<'_>]| {
-            asks_for_websocket(method.as_bytes(), version, fields(request))
-        };
-        for request in [
-            [("Upgrade", "websocket"), ("Connection", "Upgrade")],
-            [
-                ("UPGRADE", "WebSocket"),
-                ("connection", "keep-alive, upgrade"),
-            ],
-            [
-                ("Upgrade", "h2c,\twebsocket ,"),
-                ("Connection", "UPGRADE,close"),
-            ],
-        ] {
-            assert!(asks("GET", Version::Http11, &request), "{request:?}");
-            assert!(!asks("GET", Version::Http10, &request), "{request:?}");
-            assert!(!asks("get", Version::Http11, &request), "{request:?}");
-            assert!(!asks("POST", Version::Http11, &request), "{request:?}");
-        }
-        for request in [
-            &[] as &[Field<'_>],
-            &[("Upgrade", "websocket")],
-            &[("Connection", "upgrade")],
-            &[("Upgrade", "websocket"), ("Connection", "websocket")],
-            &[("Upgrade", "websockets"), ("Connection", "upgrade")],
-            &[("Upgrade", "web socket"), ("Connection", "upgrade")],
-            &[("Upgrade", "websocket"), ("Connection", "upgrade-insecure")],
-            &[("Upgrade", "websocket"), ("Connections", "upgrade")],
-            &[("Upgraded", "websocket"), ("Connection", "upgrade")],
-        ] {
-            assert!(!asks("GET", Version::Http11, request), "{request:?}");
-        }
-        assert!(asks(
-            "GET",
-            Version::Http11,
-            &[
-                ("Connection", "keep-alive"),
-                ("Upgrade", "websocket"),
-                ("Connection", "upgrade"),
-                ("Upgrade", "h2c"),
-                ("Connection", "x")
-            ]
-        ));
-    }
-
-    #[test]
     fn only_a_right_101_makes_a_websocket() {
         let handshake = read_key(KEY).unwrap();
         let (upgrade, connection) = (("Upgrade", "websocket"), ("Connection", "Upgrade"));
@@ -385,7 +279,7 @@ mod tests {
     fn the_accept_is_for_the_key_as_it_was_written() {
         // Both decode to the same bytes.
         let (canonical, sloppy) = ("AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAB==");
-        let accepts = [canonical, sloppy].map(|key| *read_key(key).unwrap().accept());
+        let accepts = [canonical, sloppy].map(|key| read_key(key).unwrap().accept);
         assert_ne!(accepts[0], accepts[1]);
     }
 }

@@ -1,8 +1,7 @@
 //! WebSocket as this proxy relays it (RFC 6455): the opening handshake from between, and the frames of a direction.
 //!
-//! The way of a connection: [`asks_for_websocket`] tells whether a request is an opening handshake,
-//! [`ClientHandshake`] what the 101 must answer, and nothing is relayed before [`ClientHandshake::matches`] has said
-//! so. Then bytes are relayed as they are, or each direction goes through an [`Inspect`], which holds the rules of
+//! The way of a connection: a request that asks to go over to WebSocket is read as a [`ClientHandshake`], which knows what
+//! the 101 must answer, and nothing is relayed before [`ClientHandshake::matches`] has said so. Then bytes are relayed as they are, or each direction goes through an [`Inspect`], which holds the rules of
 //! framing, counts, and tells where the proxy may put a [ping](Inspect::ping) or a [close](Inspect::close) of its own.
 //! Below it are [`Frames`], the rules, and [`FrameHead`], the bytes. `proxy::websocket` calls.
 //!
@@ -23,6 +22,6 @@ mod mixed;
 pub use error::{CloseCode, FrameError};
 pub use frame::{FrameBytes, FrameHead, Opcode, Sender};
 pub use frames::{Content, FrameLimits, FrameStart, FrameStep, Frames};
-pub use handshake::{ClientHandshake, HandshakeError, asks_for_websocket};
+pub use handshake::{ClientHandshake, HandshakeError};
 pub use inspect::{Inspect, PING_PAYLOAD_BYTES, Passage};
 pub use mask::mask;

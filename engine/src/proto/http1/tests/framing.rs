@@ -326,11 +326,7 @@ const MADE_OF_IT: &[(MethodKind, u16, [Framing; 3])] = &[
     (MethodKind::Safe, 600, [UntilClose, Length(5), Chunked]),
     (MethodKind::Head, 999, [Framing::None; 3]),
     (MethodKind::Other, 200, [UntilClose, Length(5), Chunked]),
-    (
-        MethodKind::Idempotent,
-        201,
-        [UntilClose, Length(5), Chunked],
-    ),
+    (MethodKind::Other, 201, [UntilClose, Length(5), Chunked]),
     (MethodKind::Options, 200, [UntilClose, Length(5), Chunked]),
     (MethodKind::Trace, 200, [UntilClose, Length(5), Chunked]),
     (MethodKind::Safe, 100, [Framing::None; 3]),

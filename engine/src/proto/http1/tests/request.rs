@@ -649,42 +649,27 @@ fn what_an_upgrade_asks_for_is_known() {
 }
 
 #[test]
-fn an_expectation_is_known() {
-    for (version, lines, expected) in [
-        ("1.1", &[][..], false),
-        ("1.1", &["Expect: 100-continue"], true),
-        ("1.1", &["expect: 100-Continue "], true),
-        ("1.1", &["Expect: x", "Expect: 100-continue"], true),
-        ("1.1", &["Expect: 100-continue, x"], false),
-        ("1.0", &["Expect: 100-continue"], false),
-    ] {
-        let (head, request) = with_lines(&format!("PUT http://h/ HTTP/{version}"), lines);
-        assert_eq!(request.expects_continue(), expected, "{head}");
-    }
-}
-
-#[test]
 fn methods_are_what_they_mean() {
-    for (method, kind, safe, idempotent) in [
-        ("CONNECT", MethodKind::Connect, false, false),
-        ("HEAD", MethodKind::Head, true, true),
-        ("OPTIONS", MethodKind::Options, true, true),
-        ("TRACE", MethodKind::Trace, true, true),
-        ("GET", MethodKind::Safe, true, true),
-        ("PROPFIND", MethodKind::Safe, true, true),
-        ("PUT", MethodKind::Idempotent, false, true),
-        ("DELETE", MethodKind::Idempotent, false, true),
-        ("POST", MethodKind::Other, false, false),
-        ("PATCH", MethodKind::Other, false, false),
+    for (method, kind, safe) in [
+        ("CONNECT", MethodKind::Connect, false),
+        ("HEAD", MethodKind::Head, true),
+        ("OPTIONS", MethodKind::Options, true),
+        ("TRACE", MethodKind::Trace, true),
+        ("GET", MethodKind::Safe, true),
+        ("PROPFIND", MethodKind::Safe, true),
+        ("PUT", MethodKind::Other, false),
+        ("DELETE", MethodKind::Other, false),
+        ("POST", MethodKind::Other, false),
+        ("PATCH", MethodKind::Other, false),
         // Methods have a case.
-        ("get", MethodKind::Other, false, false),
-        ("Head", MethodKind::Other, false, false),
-        ("connect", MethodKind::Other, false, false),
-        ("GETS", MethodKind::Other, false, false),
+        ("get", MethodKind::Other, false),
+        ("Head", MethodKind::Other, false),
+        ("connect", MethodKind::Other, false),
+        ("GETS", MethodKind::Other, false),
     ] {
         let (head, request) = with_lines(&format!("{method} h:1 HTTP/1.1"), &[]);
         assert_eq!(request.kind(), kind, "{method}");
-        assert_eq!((kind.is_safe(), kind.is_idempotent()), (safe, idempotent));
+        assert_eq!(kind.is_safe(), safe, "{method}");
         assert_eq!(request.is_connect(head.as_bytes()), method == "CONNECT");
     }
 }
