@@ -187,6 +187,37 @@ fn an_offender_that_goes_on_sending_gets_its_close() {
 }
 
 #[test]
+fn an_offender_that_never_stops_is_not_read_for_ever() {
+    const ENDLESS: usize = 512 << 20; // what it could send in the time that it is given to end
+    let proxy = inspecting();
+    let start = proxy.footing();
+    for sender in Sender::BOTH {
+        let socket = WebSocket::open(&proxy);
+        let (mut offender, other) = socket.ends(sender);
+        offender.write_all(b"\x83").expect("the proxy reads");
+        read_close(offender, sender.other(), 1002);
+        let written = write_until_stalled(offender, ENDLESS, QUIET);
+        // Past the 16 MiB there are the kernel's buffers.
+        assert!(
+            written >= 16 << 20,
+            "{written}: it has time to see its Close"
+        );
+        assert!(written < 128 << 20, "{written} bytes are read");
+        let leases = proxy.snapshot().value("leases");
+        assert_eq!(leases, 0, "what is not read holds no receive buffer");
+        // The other end does not pay for it.
+        read_close(other, sender, 1002);
+        assert_eq!(read_until_end(other), (Vec::new(), End::Fin));
+        expect_no_abort(other, QUIET);
+        let target = socket.target.to_string();
+        drop(socket);
+        let line = proxy.await_closed(&target);
+        says(&line, &["cause=websocket error (the opcode is reserved)"]);
+    }
+    proxy.await_gauges(&start);
+}
+
+#[test]
 fn an_offender_that_ends_at_once_does_not_hide_its_error() {
     let proxy = inspecting();
     for sender in Sender::BOTH {

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use crate::limits;
 use crate::proto::ws::{
     CloseCode, FrameBytes, FrameError, FrameLimits, Inspect, PING_PAYLOAD_BYTES, Passage, Sender,
 };
@@ -17,6 +18,8 @@ pub(in crate::proxy) struct Inspection {
     error: Option<FrameError>,
     /// This proxy ends the direction: nothing of the sender passes any more.
     closing: bool,
+    /// Bytes of the sender that were read and dropped since.
+    dropped: u64,
     /// The receiver has been sent FIN behind this proxy's Close, or cannot be sent anything.
     pub(super) fin_sent: bool,
     /// Bytes of this proxy's Close that are still to be sent, as the last of the direction.
@@ -50,6 +53,7 @@ impl Inspection {
             scratch: scratch.clone(),
             error: None,
             closing: false,
+            dropped: 0,
             fin_sent: false,
             close_bytes: 0,
             ping: None,
@@ -65,6 +69,9 @@ impl Inspection {
         let mut prefix = 0;
         let mut copied: Option<Scratch> = None;
         let input = data.as_slice();
+        if self.closing {
+            self.dropped = self.dropped.saturating_add(input.len() as u64);
+        }
         while at < input.len() && !self.closing && self.error.is_none() {
             let left = input.get(at..).unwrap_or_default();
             let passage = match self.inspect.step(left) {
@@ -106,6 +113,11 @@ impl Inspection {
     /// What the sender has done wrong, unless the direction is being ended already.
     pub(super) fn error(&self) -> Option<FrameError> {
         self.error.filter(|_| !self.closing)
+    }
+
+    /// The sender has been given enough time to see that its direction is being ended.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.dropped >= limits::WEBSOCKET_DROPPED_BYTES_MAX
     }
 
     /// Ends the direction, with a Close where one may stand.

@@ -1,10 +1,12 @@
 //! A direction of a WebSocket whose frames are looked at: beside what its source sends it carries frames of this proxy,
 //! which are not counted as moved, and it may be ended by this proxy. `relay::websocket` calls.
 
+use std::task::Poll;
+
 use super::super::body::Body;
 use super::super::inspection::{Inspection, Ping};
 use super::{Failure, HalfPipe};
-use crate::net::{StreamGone, TcpStream};
+use crate::net::{Incoming, StreamGone, TcpStream};
 use crate::proto::ws::{CloseCode, FrameBytes, PING_PAYLOAD_BYTES, Sender};
 use crate::proxy::SharedProxy;
 use crate::ring::{ScratchPool, SendData};
@@ -39,10 +41,12 @@ impl HalfPipe {
         }
     }
 
-    /// A frame of the source breaks the rules: the direction waits for [`Self::close`].
+    /// Nothing is read of the source: a frame of it breaks the rules, and [`Self::close`] is due, or it has gone on sending
+    /// for too long after that, and [`Self::step_closing`] takes it for gone.
     pub(super) fn is_broken(&self) -> bool {
+        let flooded = |inspection: &Inspection| inspection.is_flooded() && !self.source_ended;
         self.inspection()
-            .is_some_and(|inspection| inspection.error().is_some())
+            .is_some_and(|inspection| inspection.error().is_some() || flooded(inspection))
     }
 
     /// Sends a ping, if one may stand here. Nothing may be on its way: a ping is counted as the next to be sent.
@@ -103,8 +107,8 @@ impl HalfPipe {
     }
 
     /// [`Self::step`] of a direction that this proxy ends. FIN follows the Close; what still comes is read and dropped,
-    /// because a close with unread bytes would send RST, which may destroy the Close on its way. An end that is gone does
-    /// not keep the other from its Close.
+    /// because a close with unread bytes would send RST, which may destroy the Close on its way; but not for ever. An end
+    /// that is gone does not keep the other from its Close.
     pub(in crate::proxy::relay) fn step_closing(
         &mut self,
         proxy: &SharedProxy,
@@ -112,7 +116,11 @@ impl HalfPipe {
         sink: &mut TcpStream,
     ) -> Result<(), Failure> {
         let mut stepped = self.step(proxy, source, sink);
-        if matches!(stepped, Err(Failure::Source(_))) && !self.source_ended {
+        let gone = match stepped {
+            Err(Failure::Source(_)) => !self.source_ended,
+            _ => self.is_broken() && stops(source),
+        };
+        if gone {
             self.source_ended = true;
             stepped = self.step(proxy, source, sink);
         }
@@ -147,4 +155,13 @@ impl HalfPipe {
             inspection.close_bytes = 0;
         }
     }
+}
+
+/// Says whether nothing of the source comes any more, which is asked to stop. What it still gives is dropped: the buffers
+/// are others'.
+fn stops(source: &mut TcpStream) -> bool {
+    source.pause_incoming();
+    while let Poll::Ready(Incoming::Bytes(_)) = source.poll_received() {}
+    source.forget_starved();
+    !source.receiving()
 }
