@@ -2,6 +2,8 @@
 //! Close to both ends, quiet ends are pinged, and the log says what went.
 #![forbid(unsafe_code)]
 
+#[path = "websocket_inspect/drain.rs"]
+mod drain;
 #[path = "websocket_inspect/errors.rs"]
 mod errors;
 #[path = "websocket_inspect/frames.rs"]

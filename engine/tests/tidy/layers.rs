@@ -62,6 +62,8 @@ const OF_RING: &[(&str, &[&str])] = &[
             "ring::sys::memory_lock",
             "ring::sys::is_of_this_host",
             "ring::sys::is_quiet",
+            // What a task that is being dropped says last.
+            "ring::sys::send_at_once",
         ],
     ),
     (

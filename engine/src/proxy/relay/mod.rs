@@ -350,8 +350,7 @@ impl Future for Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if !self.over {
-            // The worker ends and cuts the tunnel off.
-            self.streams.iter().for_each(TcpStream::reset_on_close);
+            self.cut_off();
         }
         let outcome = self.outcome.unwrap_or(Outcome::drained(Phase::Relay));
         let [up, down] = &self.halves;

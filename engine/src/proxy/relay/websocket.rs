@@ -1,5 +1,5 @@
 //! A relay that looks at the frames of a WebSocket (`--websocket-inspect`; RFC 6455): pings both ends while they are
-//! quiet, ends in order what breaks the rules or stays idle, and tells what has passed.
+//! quiet, ends in order what breaks the rules, stays idle or outlives a drain, and tells what has passed.
 //!
 //! The rules of frames are in `proto::ws`, the state of a direction in `inspection`. Tunnels made by CONNECT, and
 //! WebSockets without the option, are relayed as bytes and do not come here.
@@ -53,6 +53,18 @@ impl Relay {
             self.begin_end(outcome, CloseCode::GOING_AWAY);
         }
         orderly
+    }
+
+    /// The worker ends now, and the tunnel with it, with RST, so that nobody takes it for whole. But an end that can be told
+    /// that this proxy goes away is told so, and that with FIN.
+    pub(super) fn cut_off(&mut self) {
+        let [client, upstream] = &self.streams;
+        for (half, sink) in self.halves.iter_mut().zip([upstream, client]) {
+            let key = self.proxy.random.bytes();
+            if !half.close_at_once(CloseCode::GOING_AWAY, key, sink) {
+                sink.reset_on_close();
+            }
+        }
     }
 
     /// What has been decided stands from here on; a Close and FIN go both ways behind what is on its way, and both ends

@@ -282,6 +282,22 @@ pub fn is_quiet(socket: BorrowedFd<'_>) -> bool {
     peeked < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
+/// Sends `bytes` in this very moment, for a task that is being dropped and cannot wait for the ring any more. Says whether
+/// the kernel has taken all of them. No send of the ring may be in flight on the socket.
+#[must_use]
+pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> bool {
+    // SAFETY: the kernel reads as many bytes as the slice has.
+    let sent = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    usize::try_from(sent) == Ok(bytes.len())
+}
+
 /// Makes the close of `socket` send RST and drop what is not sent yet (socket(7), SO_LINGER with zero).
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! A direction of a WebSocket whose frames are looked at: beside what its source sends it carries frames of this proxy,
 //! which are not counted as moved, and it may be ended by this proxy. `relay::websocket` calls.
 
+use std::os::fd::AsFd;
 use std::task::Poll;
 
 use super::super::body::Body;
@@ -9,7 +10,7 @@ use super::{Failure, HalfPipe};
 use crate::net::{Incoming, StreamGone, TcpStream};
 use crate::proto::ws::{CloseCode, FrameBytes, PING_PAYLOAD_BYTES, Sender};
 use crate::proxy::SharedProxy;
-use crate::ring::{ScratchPool, SendData};
+use crate::ring::{ScratchPool, SendData, sys};
 
 impl HalfPipe {
     /// Looks at the frames from here on; `early` is the start of them.
@@ -80,6 +81,25 @@ impl HalfPipe {
         if let Some(inspection) = self.inspection_mut() {
             inspection.close_bytes = close_bytes;
         }
+    }
+
+    /// Ends the direction without waiting for anything: a Close, unless one has passed, and FIN. Says whether it could: not
+    /// while bytes are on their way, nor inside of a frame.
+    pub(in crate::proxy::relay) fn close_at_once(
+        &mut self,
+        code: CloseCode,
+        key: [u8; 4],
+        sink: &TcpStream,
+    ) -> bool {
+        let quiet = !self.holds_bytes() && !sink.sending();
+        let Some(inspection) = self.inspection_mut().filter(|_| quiet) else {
+            return false;
+        };
+        let told = inspection.is_closed()
+            || inspection
+                .close(code, key)
+                .is_some_and(|frame| sys::send_at_once(sink.as_fd(), frame.as_slice()));
+        told && sink.shutdown_write().is_ok()
     }
 
     fn push_frame(&mut self, frame: &FrameBytes) -> u32 {
