@@ -45,8 +45,8 @@ pub(in crate::proxy) struct HalfPipe {
     mode: Mode,
     /// Where the direction ends.
     body: Body,
-    /// Received behind the end of the body.
-    rest: VecDeque<SendData>,
+    /// Received behind the end of a message. A tunnel has none, and its state is small.
+    rest: Option<Box<message::Rest>>,
     /// To be sent before anything received: early bytes, the rest of a partial send, what was moved out of the arena.
     backlog: VecDeque<SendData>,
     pipe: Option<Pipe>,
@@ -74,7 +74,7 @@ impl HalfPipe {
         Self {
             mode: Mode::Copy,
             body: Body::Stream,
-            rest: VecDeque::new(),
+            rest: None,
             backlog,
             pipe: None,
             wait: None,

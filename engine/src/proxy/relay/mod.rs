@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_relay_has_as_much_state_as_it_had_before_it_knew_frames() {
-        assert!(size_of::<Relay>() <= 568, "{}", size_of::<Relay>());
-        assert!(size_of::<HalfPipe>() <= 160, "{}", size_of::<HalfPipe>());
+        assert!(size_of::<Relay>() <= 520, "{}", size_of::<Relay>());
+        assert!(size_of::<HalfPipe>() <= 136, "{}", size_of::<HalfPipe>());
     }
 }

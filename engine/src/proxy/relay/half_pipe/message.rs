@@ -1,6 +1,8 @@
 //! A direction that carries one message after the other, each up to the end that its framing names. The tunnels' relay
 //! needs none of this; `forward` does.
 
+use std::collections::VecDeque;
+
 use super::super::body::Body;
 use super::{HalfPipe, Mode};
 use crate::limits;
@@ -9,12 +11,16 @@ use crate::proto::http1::ChunkError;
 use crate::proxy::SharedProxy;
 use crate::ring::{Scratch, SendData};
 
+/// What was received behind the end of a message, in order.
+#[derive(Default)]
+pub(super) struct Rest(VecDeque<SendData>);
+
 impl HalfPipe {
     /// A direction that has nothing to move before [`Self::begin`].
     pub(in crate::proxy) fn idle() -> Self {
         Self {
             done: true,
-            ..Self::new(std::collections::VecDeque::new(), true)
+            ..Self::new(VecDeque::new(), true)
         }
     }
 
@@ -37,7 +43,9 @@ impl HalfPipe {
         data: SendData,
     ) -> Result<Option<SendData>, ChunkError> {
         let taken = self.body.take(data)?;
-        self.rest.extend(taken.rest);
+        if let Some(rest) = taken.rest {
+            self.keep_rest(rest);
+        }
         self.source_ended = self.body.ended();
         Ok(taken.passed)
     }
@@ -66,12 +74,12 @@ impl HalfPipe {
 
     /// Keeps what was received behind the end of the message for [`Self::take_rest`].
     pub(in crate::proxy) fn keep_rest(&mut self, data: SendData) {
-        self.rest.push_back(data);
+        self.rest.get_or_insert_default().0.push_back(data);
     }
 
     /// What was received behind the end of the message, in order.
     pub(in crate::proxy) fn take_rest(&mut self) -> Option<SendData> {
-        self.rest.pop_front()
+        self.rest.as_mut()?.0.pop_front()
     }
 
     /// Whether the last byte of the body was received.
@@ -89,7 +97,8 @@ impl HalfPipe {
 
     /// Moves what waits here out of the receive buffers. Says whether anything was in one.
     pub(in crate::proxy) fn leave_arena(&mut self) -> bool {
-        let waiting = self.backlog.iter_mut().chain(&mut self.rest);
+        let rest = self.rest.iter_mut().flat_map(|rest| &mut rest.0);
+        let waiting = self.backlog.iter_mut().chain(rest);
         waiting.fold(false, |moved, data| data.leave_arena() | moved)
     }
 }
