@@ -4,8 +4,7 @@
 //! peer does not read, and a few slow readers would hold them all.
 
 use std::cell::Cell;
-use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use io_uring::{opcode, squeue, types};
 use crate::limits;
 use crate::ring::buf::{ARENA_BUFFER_INDEX, Lease, Scratch};
 use crate::ring::slab::Payload;
+use crate::ring::sys;
 
 /// Sends what it can at once; the result is the number of bytes, which may be fewer than asked, or EAGAIN.
 #[derive(Debug)]
@@ -107,8 +107,6 @@ impl SendData {
     }
 }
 
-const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-
 impl Send {
     /// Whether send(2) is cheaper than the ring.
     pub(in crate::ring) fn goes_at_once(&self) -> bool {
@@ -117,16 +115,11 @@ impl Send {
 
     /// Sends by send(2); the result is what a completion would say.
     pub(in crate::ring) fn at_once(self) -> (i32, Payload) {
-        let bytes = self.data.as_slice();
-        // SAFETY: the slice is readable for the length of the call; the descriptor is an integer to the kernel.
-        let sent = unsafe { libc::send(self.socket, bytes.as_ptr().cast(), bytes.len(), FLAGS) };
-        let result = i32::try_from(sent).unwrap_or(i32::MAX);
-        let result = if result < 0 {
-            -io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EIO)
-        } else {
-            result
+        // SAFETY: whoever starts a send has its socket open.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        let result = match sys::send_at_once(socket, self.data.as_slice()) {
+            Ok(sent) => i32::try_from(sent).unwrap_or(i32::MAX),
+            Err(errno) => -errno,
         };
         (result, self.payload())
     }
@@ -138,14 +131,15 @@ impl Send {
             bytes.as_ptr(),
             u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         );
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let entry = match (&self.data, &self.zero_copy) {
             (SendData::Lease(_), Some(_)) => opcode::SendZc::new(socket, start, length)
                 .buf_index(Some(ARENA_BUFFER_INDEX))
-                .flags(FLAGS)
+                .flags(flags)
                 .zc_flags(REPORT_USAGE)
                 .build(),
             _ => opcode::Send::new(socket, start, length)
-                .flags(FLAGS)
+                .flags(flags)
                 .build(),
         };
         (entry, self.payload())

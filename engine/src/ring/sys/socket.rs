@@ -282,10 +282,12 @@ pub fn is_quiet(socket: BorrowedFd<'_>) -> bool {
     peeked < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
-/// Sends `bytes` in this very moment, for a task that is being dropped and cannot wait for the ring any more. Says whether
-/// the kernel has taken all of them. No send of the ring may be in flight on the socket.
-#[must_use]
-pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> bool {
+/// Sends what the kernel takes of `bytes` in this very moment, and says how many those were, or the errno. No send of the
+/// ring may be in flight on the socket.
+///
+/// # Errors
+/// What send(2) says; EAGAIN when there is no room.
+pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<u32, i32> {
     // SAFETY: the kernel reads as many bytes as the slice has.
     let sent = unsafe {
         libc::send(
@@ -295,7 +297,8 @@ pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> bool {
             libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
         )
     };
-    usize::try_from(sent) == Ok(bytes.len())
+    let failed = || io::Error::last_os_error().raw_os_error();
+    u32::try_from(sent).map_err(|_| failed().unwrap_or(libc::EIO))
 }
 
 /// Makes the close of `socket` send RST and drop what is not sent yet (socket(7), SO_LINGER with zero).

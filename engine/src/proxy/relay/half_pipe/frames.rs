@@ -95,10 +95,14 @@ impl HalfPipe {
         let Some(inspection) = self.inspection_mut().filter(|_| quiet) else {
             return false;
         };
+        let taken = |frame: &FrameBytes| {
+            let sent = sys::send_at_once(sink.as_fd(), frame.as_slice());
+            sent.is_ok_and(|sent| sent as usize == frame.as_slice().len())
+        };
         let told = inspection.is_closed()
             || inspection
                 .close(code, key)
-                .is_some_and(|frame| sys::send_at_once(sink.as_fd(), frame.as_slice()));
+                .is_some_and(|frame| taken(&frame));
         told && sink.shutdown_write().is_ok()
     }
 
