@@ -23,6 +23,8 @@ mod failures;
 mod fields;
 #[path = "forward/framing.rs"]
 mod framing;
+#[path = "forward/held.rs"]
+mod held;
 #[path = "forward/idle.rs"]
 mod idle;
 #[path = "forward/reuse.rs"]

@@ -1,0 +1,69 @@
+//! What a slow or silent end leaves in the middle: nothing of it is lost, nothing of it is passed off as whole, and it
+//! keeps nothing from others.
+
+use std::time::{Duration, Instant};
+
+use super::{OK, POST};
+use crate::support::*;
+
+/// Has so many clients send something behind their requests that has to wait, until others are asked for buffers.
+fn hold_buffers(proxy: &Proxy, count: usize) {
+    let mut holding: Vec<Exchange> = (0..count).map(|_| Exchange::begin(proxy, POST)).collect();
+    for exchange in &mut holding {
+        exchange.client.send("helloGET http://");
+        assert_eq!(exchange.server.exactly(5), b"hello");
+    }
+    proxy.await_snapshot("buffers to be wanted", |now| now.value("spills") > 0);
+}
+
+/// Sends chunks until the client takes no more. What it has not taken has been received by the proxy, which holds it.
+fn fill(proxy: &Proxy, exchange: &mut Exchange) -> usize {
+    let bytes_down = || proxy.snapshot().value("bytes_down");
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let before = bytes_down();
+    exchange.server.send(head);
+    exchange.client.head();
+    let head_bytes = bytes_down() - before;
+    let chunk = [b"4000\r\n".as_slice(), &[b'c'; 0x4000], b"\r\n"].concat();
+    for chunks in 1.. {
+        exchange.server.send(&chunk);
+        let due = before + head_bytes + (chunks * chunk.len()) as u64;
+        let deadline = Instant::now() + Duration::from_millis(300);
+        while bytes_down() < due {
+            if Instant::now() > deadline {
+                return chunks;
+            }
+        }
+    }
+    unreachable!("a client that does not read takes chunks without end")
+}
+
+/// Its answer is whole before its origin ends the connection, and the proxy has all of it.
+fn held_whole(proxy: &Proxy) -> (Exchange, usize) {
+    let mut slow = Exchange::get(proxy);
+    let chunks = fill(proxy, &mut slow);
+    let held = proxy.snapshot().value("leases");
+    slow.server.send("0\r\n\r\n");
+    proxy.await_snapshot("the end of the answer", |now| now.value("leases") > held);
+    (slow, chunks)
+}
+
+#[track_caller]
+fn expect_whole(client: &mut Wire, chunks: usize) {
+    for number in 0..chunks {
+        let (_, content) = client
+            .try_chunk()
+            .unwrap_or_else(|error| panic!("chunk {number} of {chunks}: {error}"));
+        assert_eq!(content, [b'c'; 0x4000]);
+    }
+    assert_eq!(client.exactly(5), b"0\r\n\r\n");
+}
+
+#[test]
+fn slow_reader_of_a_whole_answer_gets_it_when_others_need_buffers() {
+    let proxy = Proxy::start(&["--buffers", "8", "--zero-copy", "off"]);
+    let (mut slow, chunks) = held_whole(&proxy);
+    slow.server.finish();
+    hold_buffers(&proxy, 8);
+    expect_whole(&mut slow.client, chunks);
+}
