@@ -1,10 +1,51 @@
 //! What a slow or silent end leaves in the middle: nothing of it is lost, nothing of it is passed off as whole, and it
 //! keeps nothing from others.
 
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{OK, POST};
 use crate::support::*;
+
+/// A response in front of the answer, which says its number.
+fn hint(number: usize) -> String {
+    format!(
+        "HTTP/1.1 103 Early Hints\r\nX-Number: {number}\r\nX: {}\r\n\r\n",
+        "y".repeat(400)
+    )
+}
+
+/// Sends interim responses until nobody takes any more of them. Gives how many were begun, and what is left of the last.
+fn flood(mut origin: &TcpStream) -> (usize, Vec<u8>) {
+    origin
+        .set_nonblocking(true)
+        .expect("an option of every socket");
+    let (mut begun, mut left) = (0, Vec::new());
+    let mut stalled = 0;
+    while stalled < 20 {
+        if left.is_empty() {
+            left = hint(begun).into_bytes();
+            begun += 1;
+        }
+        match origin.write(&left) {
+            Ok(sent) => {
+                left.drain(..sent);
+                stalled = 0;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                thread::park_timeout(Duration::from_millis(10));
+                stalled += 1;
+            }
+        }
+    }
+    origin
+        .set_nonblocking(false)
+        .expect("an option of every socket");
+    (begun, left)
+}
 
 /// Has so many clients send something behind their requests that has to wait, until others are asked for buffers.
 fn hold_buffers(proxy: &Proxy, count: usize) {
@@ -14,6 +55,27 @@ fn hold_buffers(proxy: &Proxy, count: usize) {
         assert_eq!(exchange.server.exactly(5), b"hello");
     }
     proxy.await_snapshot("buffers to be wanted", |now| now.value("spills") > 0);
+}
+
+#[test]
+fn interim_responses_to_a_slow_reader_lose_nothing_when_others_need_buffers() {
+    let proxy = Proxy::start(&["--buffers", "32", "--buffer-size", "512"]);
+    let mut slow = Exchange::get(&proxy);
+    let (begun, left) = flood(slow.server.stream());
+    hold_buffers(&proxy, 32);
+    let server = slow.server.stream();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            { server }
+                .write_all(&[&left, OK.as_bytes()].concat())
+                .expect("the proxy takes the rest")
+        });
+        for number in 0..begun {
+            let head = slow.client.head();
+            assert_eq!(head.field("X-Number"), Some(number.to_string().as_str()));
+        }
+        assert_eq!(slow.client.response().text(), "ok");
+    });
 }
 
 /// Sends chunks until the client takes no more. What it has not taken has been received by the proxy, which holds it.

@@ -61,6 +61,7 @@ impl Conversation {
     /// Judges the request, and makes ready what goes up. Nothing is dialled before it is known to be sound.
     fn begin(&mut self, request: Request) -> Result<Exchange, Outcome> {
         let Request { head, whole } = request;
+        self.answered = false;
         self.reply_body = head.reply_body(whole.head());
         let asked = Asked::judge(&head, whole.head())?;
         asked.write_key(whole.head(), self.on_loopback, &mut self.key);
@@ -309,9 +310,9 @@ impl Conversation {
             self.input.push_back(SendData::Bytes(Box::new(copied)));
             spilled = true;
         }
-        // What an origin says behind its answer is nobody's.
-        if self.halves[DOWN].body_ended()
-            && self.answering
+        // What an origin says behind its answer is nobody's. Behind an interim response comes the answer.
+        if self.answered
+            && self.halves[DOWN].body_ended()
             && let Some(upstream) = &mut self.upstream
         {
             upstream.stream.pause_incoming();

@@ -72,8 +72,10 @@ struct Conversation {
     key: Vec<u8>,
     /// How the client reads an answer of this proxy to the current request.
     reply_body: ReplyBody,
-    /// The final answer of the current request has begun.
+    /// A response, perhaps an interim one, has begun and is not whole.
     answering: bool,
+    /// The final response to the current request has begun.
+    answered: bool,
     /// The origin has said something behind its answer.
     unasked: bool,
     /// When bytes moved last, and how many had until then.
@@ -103,6 +105,7 @@ pub(super) async fn serve(
         key: Vec::new(),
         reply_body: ReplyBody::Text,
         answering: false,
+        answered: false,
         unasked: false,
         last_byte: proxy.rt.now(),
         last_moved: 0,

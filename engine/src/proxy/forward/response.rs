@@ -102,6 +102,7 @@ impl Conversation {
             Framing::UntilClose => (framing, Body::Stream),
         };
         self.unasked = false;
+        self.answered = true;
         let whole_request = self.halves[UP].done();
         // An answer that was there before its request cannot be its answer.
         let in_order = whole_request || exchange.asked.framing != Framing::None;
