@@ -6,8 +6,18 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{OK, POST};
+use super::{GET, OK, POST};
 use crate::support::*;
+
+/// As scarce as it can be, and everything is received into it.
+const SCARCE: [&str; 6] = [
+    "--buffers",
+    "4",
+    "--buffer-size",
+    "512",
+    "--zero-copy",
+    "off",
+];
 
 /// A response in front of the answer, which says its number.
 fn hint(number: usize) -> String {
@@ -76,6 +86,24 @@ fn interim_responses_to_a_slow_reader_lose_nothing_when_others_need_buffers() {
         }
         assert_eq!(slow.client.response().text(), "ok");
     });
+}
+
+#[test]
+fn bytes_behind_an_early_answer_keep_no_buffer_from_others_while_the_upload_runs() {
+    let proxy = Proxy::start(&SCARCE);
+    let mut early = Exchange::begin(&proxy, POST);
+    early.server.send([OK.as_bytes(), &[b'x'; 8192]].concat());
+    assert_eq!(early.client.response().text(), "ok");
+    let mut other = Exchange::get(&proxy);
+    assert_eq!(other.answer(OK).text(), "ok");
+    // The upload is not disturbed, and what was unasked answers nobody.
+    early.client.send("hello");
+    assert_eq!(early.server.exactly(5), b"hello");
+    early.client.send(about(early.origin.address(), GET));
+    let mut server = Wire::from(&early.origin, &early.client);
+    server.head();
+    server.send(OK);
+    assert_eq!(early.client.response().text(), "ok");
 }
 
 /// Sends chunks until the client takes no more. What it has not taken has been received by the proxy, which holds it.

@@ -263,12 +263,13 @@ impl Conversation {
             self.last_byte = proxy.rt.now();
         }
         let up = &self.halves[UP];
-        if up.body_ended() || exchange.cut_short {
+        let unread = up.body_ended() || exchange.cut_short;
+        if unread {
             if let Some(errno) = self.client.recv_failure() {
                 return Poll::Ready(client_gone(errno));
             }
-            self.spare_buffers();
         }
+        self.spare_buffers(unread);
         self.watchdog.set(self.last_byte + self.proxy.idle_timeout);
         if !self.watchdog.expired() {
             return Poll::Pending;
@@ -291,8 +292,9 @@ impl Conversation {
         })
     }
 
-    /// What the client sends behind its request waits in receive buffers; when others need these, it is moved.
-    fn spare_buffers(&mut self) {
+    /// What waits here is in receive buffers; when others need these, it is moved. With `unread`, so is what the client
+    /// has sent behind its request.
+    fn spare_buffers(&mut self, unread: bool) {
         let rt = &self.proxy.rt;
         if !rt.buffers_wanted() {
             return rt.hold_buffers();
@@ -304,11 +306,13 @@ impl Conversation {
         for half in &mut self.halves {
             spilled |= half.leave_arena();
         }
-        self.client.pause_incoming();
-        while let Poll::Ready(Incoming::Bytes(lease)) = self.client.poll_received() {
-            let copied = Bytes::copy_from_slice(&lease);
-            self.input.push_back(SendData::Bytes(Box::new(copied)));
-            spilled = true;
+        if unread {
+            self.client.pause_incoming();
+            while let Poll::Ready(Incoming::Bytes(lease)) = self.client.poll_received() {
+                let copied = Bytes::copy_from_slice(&lease);
+                self.input.push_back(SendData::Bytes(Box::new(copied)));
+                spilled = true;
+            }
         }
         // What an origin says behind its answer is nobody's. Behind an interim response comes the answer.
         if self.answered

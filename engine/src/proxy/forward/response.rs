@@ -122,6 +122,9 @@ impl Conversation {
         self.set_answering(true);
         self.download(exchange).await?;
         self.set_answering(false);
+        while self.halves[DOWN].take_rest().is_some() {
+            self.unasked = true;
+        }
         // A refusal that comes now is for a request that nobody has read yet.
         self.reply_body = ReplyBody::Text;
         if head.keeps_alive() && framing != Framing::UntilClose {
@@ -129,14 +132,11 @@ impl Conversation {
             let _ = self.finish_upload(exchange).await;
         }
         let whole_request = self.halves[UP].done() && !exchange.cut_short;
-        let rest = self.halves[DOWN].take_rest();
-        while self.halves[DOWN].take_rest().is_some() {}
         // An origin that says more than it was asked for is not asked again.
         let reusable = head.keeps_alive()
             && framing != Framing::UntilClose
             && whole_request
             && in_order
-            && rest.is_none()
             && !self.unasked;
         if !whole_request {
             self.halves[UP].stop(&self.proxy);
