@@ -157,3 +157,38 @@ fn slow_reader_of_a_whole_answer_gets_it_when_others_need_buffers() {
     hold_buffers(&proxy, 8);
     expect_whole(&mut slow.client, chunks);
 }
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// Passes as much of a body.
+fn upload(exchange: &mut Exchange) {
+    let Exchange { client, server, .. } = exchange;
+    thread::scope(|scope| {
+        scope.spawn(|| client.send([b'u'; MEBIBYTE]));
+        server.exactly(MEBIBYTE);
+    });
+}
+
+#[test]
+fn client_aborts_behind_a_spliced_upload_while_the_origin_thinks() {
+    let proxy = Proxy::start(&["--zero-copy", "splice"]);
+    let start = proxy.footing();
+    let mut exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1048576"));
+    upload(&mut exchange);
+    reset(exchange.client.into_stream());
+    exchange.server.rest();
+    drop(exchange.server);
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn client_aborts_a_spliced_upload_that_the_origin_does_not_read() {
+    let proxy = Proxy::start(&["--zero-copy", "splice"]);
+    let start = proxy.footing();
+    let exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1000000000"));
+    stall(exchange.client.stream());
+    reset(exchange.client.into_stream());
+    await_abort(exchange.server.stream());
+    drop(exchange.server);
+    proxy.await_gauges(&start);
+}

@@ -17,7 +17,8 @@ use crate::proxy::head::{HeadEnd, HeadReader, WholeHead};
 use crate::proxy::outcome::{Cause, Outcome, Phase, Side};
 use crate::proxy::relay::{Body, Failure};
 use crate::proxy::session::Request;
-use crate::ring::{Scratch, SendData, sys};
+use crate::ring::{Interest, Scratch, SendData, sys};
+use crate::rt::Operation;
 
 /// An exchange under way.
 pub(super) struct Exchange {
@@ -26,6 +27,8 @@ pub(super) struct Exchange {
     again: Option<Scratch>,
     /// The origin takes no more of the request.
     pub(super) cut_short: bool,
+    /// A look-out for the client's end, where no receive tells of it.
+    watch: Option<Operation>,
 }
 
 /// What came back.
@@ -94,6 +97,7 @@ impl Conversation {
             asked,
             again,
             cut_short: false,
+            watch: None,
         })
     }
 
@@ -255,7 +259,11 @@ impl Conversation {
     }
 
     /// While there is nothing to do: whether the client is still there, and everybody in time.
-    pub(super) fn mind_client(&mut self, exchange: &Exchange, for_answer: bool) -> Poll<Outcome> {
+    pub(super) fn mind_client(
+        &mut self,
+        exchange: &mut Exchange,
+        for_answer: bool,
+    ) -> Poll<Outcome> {
         let proxy = &self.proxy;
         let moved = self.halves[UP].moved + self.halves[DOWN].moved;
         if moved != self.last_moved {
@@ -264,10 +272,10 @@ impl Conversation {
         }
         let up = &self.halves[UP];
         let unread = up.body_ended() || exchange.cut_short;
-        if unread {
-            if let Some(errno) = self.client.recv_failure() {
-                return Poll::Ready(client_gone(errno));
-            }
+        if (unread || up.blocked())
+            && let Some(errno) = self.client_failure(exchange)
+        {
+            return Poll::Ready(client_gone(errno));
         }
         self.spare_buffers(unread);
         self.watchdog.set(self.last_byte + self.proxy.idle_timeout);
@@ -290,6 +298,27 @@ impl Conversation {
         } else {
             origin(Cause::ResponseTimeout)
         })
+    }
+
+    /// What the client's connection has failed with, while nothing is read from it.
+    fn client_failure(&self, exchange: &mut Exchange) -> Option<i32> {
+        let client = &self.client;
+        if client.receiving() {
+            return client.recv_failure();
+        }
+        // A splice leaves no receive behind that would tell.
+        let watch = exchange
+            .watch
+            .get_or_insert_with(|| client.readiness(Interest::Failed));
+        match watch.poll_events(Interest::Failed) {
+            Poll::Pending => None,
+            // The completion queue was full.
+            Poll::Ready(0) => {
+                exchange.watch = Some(client.readiness(Interest::Failed));
+                None
+            }
+            Poll::Ready(_) => Some(client.take_error().unwrap_or(libc::ECONNRESET)),
+        }
     }
 
     /// What waits here is in receive buffers; when others need these, it is moved. With `unread`, so is what the client
