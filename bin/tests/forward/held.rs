@@ -158,6 +158,15 @@ fn slow_reader_of_a_whole_answer_gets_it_when_others_need_buffers() {
     expect_whole(&mut slow.client, chunks);
 }
 
+#[test]
+fn slow_reader_of_a_whole_answer_gets_it_although_its_origin_resets() {
+    let proxy = Proxy::start(&["--zero-copy", "off"]);
+    let (mut slow, chunks) = held_whole(&proxy);
+    reset(slow.server.into_stream());
+    expect_no_abort(slow.client.stream(), Duration::from_millis(100));
+    expect_whole(&mut slow.client, chunks);
+}
+
 const MEBIBYTE: usize = 1 << 20;
 
 /// Passes as much of a body.

@@ -39,6 +39,11 @@ impl Body {
         }
     }
 
+    /// Whether it ends with its source, and does not say where.
+    pub(super) fn ends_with_source(&self) -> bool {
+        matches!(self, Self::Stream | Self::Frames(_))
+    }
+
     /// Bytes that may be spliced: those whose place in the body needs no look at them.
     pub(super) fn spliceable(&self) -> u64 {
         match self {

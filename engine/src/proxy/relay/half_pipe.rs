@@ -154,11 +154,10 @@ impl HalfPipe {
         };
         match wait.poll_events(interest) {
             Poll::Pending => {
-                // A reset of the source overtakes bytes that cannot be passed on.
-                if let Some(errno) = source
-                    .recv_failure()
-                    .filter(|_| self.blocked && !self.source_ended)
-                {
+                // A reset of the source overtakes bytes that cannot be passed on, unless they may be all that is left of a
+                // body.
+                let overtakes = self.blocked && !self.source_ended && self.body.ends_with_source();
+                if let Some(errno) = source.recv_failure().filter(|_| overtakes) {
                     return Err(Failure::Source(errno));
                 }
                 self.make_room(proxy, source)?;
@@ -292,13 +291,11 @@ impl HalfPipe {
 
     /// FIN: the end of a stream, but not of a body that says where it ends.
     fn end_of_source(&mut self) -> Result<(), Failure> {
-        match self.body {
-            Body::Stream | Body::Frames(_) => {
-                self.source_ended = true;
-                Ok(())
-            }
-            _ => Err(Failure::Truncated),
+        if !self.body.ends_with_source() {
+            return Err(Failure::Truncated);
         }
+        self.source_ended = true;
+        Ok(())
     }
 
     fn send(&mut self, proxy: &SharedProxy, data: SendData, sink: &mut TcpStream) {
