@@ -201,3 +201,26 @@ fn client_aborts_a_spliced_upload_that_the_origin_does_not_read() {
     drop(exchange.server);
     proxy.await_gauges(&start);
 }
+
+/// The kernel tells of a reset once, and here it tells the upload.
+#[test]
+fn answer_that_only_the_close_ends_is_not_whole_when_its_origin_resets_during_the_upload() {
+    let proxy = Launch::new(&["--zero-copy", "splice"])
+        .tuning("1,1,1000000")
+        .start();
+    let mut exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1000000000"));
+    upload(&mut exchange);
+    exchange.server.send("HTTP/1.1 200 OK\r\n\r\n");
+    exchange.server.send([b'd'; MEBIBYTE]);
+    exchange.client.head();
+    exchange.client.exactly(MEBIBYTE);
+    let Exchange {
+        mut client, server, ..
+    } = exchange;
+    let server = server.into_stream();
+    proxy.while_stopped(|| {
+        client.send("more");
+        reset(server);
+    });
+    assert_eq!(client.end(), End::Reset);
+}

@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     again: Option<Scratch>,
     /// The origin takes no more of the request.
     pub(super) cut_short: bool,
+    /// It has reset its connection, and the upload was told.
+    pub(super) reset: bool,
     /// A look-out for the client's end, where no receive tells of it.
     watch: Option<Operation>,
 }
@@ -97,6 +99,7 @@ impl Conversation {
             asked,
             again,
             cut_short: false,
+            reset: false,
             watch: None,
         })
     }
@@ -158,7 +161,7 @@ impl Conversation {
         self.proxy.counters.retries.add(1);
         self.halves[UP].begin(Body::Length(0));
         self.halves[UP].push_message(head, None);
-        exchange.cut_short = false;
+        (exchange.cut_short, exchange.reset) = (false, false);
         self.dial().await
     }
 
@@ -242,8 +245,9 @@ impl Conversation {
         self.proxy.counters.bytes_up.add(up.moved - before);
         let cause = match stepped {
             Ok(()) => return Ok(()),
-            Err(Failure::Sink(_)) => {
+            Err(Failure::Sink(errno)) => {
                 exchange.cut_short = true;
+                exchange.reset |= errno == libc::ECONNRESET;
                 up.stop(&self.proxy);
                 return Ok(());
             }

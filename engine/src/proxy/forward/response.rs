@@ -121,6 +121,10 @@ impl Conversation {
         self.begin_download(body, sent, whole)?;
         self.set_answering(true);
         self.download(exchange).await?;
+        if framing == Framing::UntilClose && exchange.reset {
+            // The kernel tells of a reset once. It told the upload, and the download took it for FIN.
+            return Err(origin(Cause::Reset));
+        }
         self.set_answering(false);
         while self.halves[DOWN].take_rest().is_some() {
             self.unasked = true;
