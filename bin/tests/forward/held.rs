@@ -224,3 +224,12 @@ fn answer_that_only_the_close_ends_is_not_whole_when_its_origin_resets_during_th
     });
     assert_eq!(client.end(), End::Reset);
 }
+
+#[test]
+fn upload_that_is_long_is_promoted_once() {
+    let proxy = Proxy::start(&["--zero-copy", "splice"]);
+    let mut exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1048576"));
+    upload(&mut exchange);
+    assert_eq!(exchange.answer(OK).text(), "ok");
+    assert_eq!(proxy.snapshot().value("promotions"), 1);
+}

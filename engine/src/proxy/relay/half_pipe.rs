@@ -283,9 +283,10 @@ impl HalfPipe {
     }
 
     fn promote(&mut self, proxy: &SharedProxy, source: &TcpStream) {
-        self.mode = Mode::Promoting;
+        // An upload is promoted again once its origin is connected: what listened meanwhile has armed a receive.
+        let first = std::mem::replace(&mut self.mode, Mode::Promoting) == Mode::Copy;
         self.full_buffers = 0;
-        proxy.counters.promotions.add(1);
+        proxy.counters.promotions.add(u64::from(first));
         source.pause_incoming();
     }
 
