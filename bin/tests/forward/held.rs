@@ -233,3 +233,27 @@ fn upload_that_is_long_is_promoted_once() {
     assert_eq!(exchange.answer(OK).text(), "ok");
     assert_eq!(proxy.snapshot().value("promotions"), 1);
 }
+
+#[test]
+fn client_aborts_an_upload_that_the_origin_does_not_read() {
+    let proxy = Proxy::start(&["--zero-copy", "off"]);
+    let start = proxy.footing();
+    let exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1000000000"));
+    stall(exchange.client.stream());
+    reset(exchange.client.into_stream());
+    await_abort(exchange.server.stream());
+    drop(exchange.server);
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn client_aborts_behind_more_requests_than_fit_while_the_origin_thinks() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    let exchange = Exchange::get(&proxy);
+    stall(exchange.client.stream());
+    reset(exchange.client.into_stream());
+    await_abort(exchange.server.stream());
+    drop(exchange.server);
+    proxy.await_gauges(&start);
+}

@@ -210,6 +210,14 @@ impl TcpStream {
         self.recv.key.is_some()
     }
 
+    /// Whether the kernel has a receive, which would tell of a failure. One whose inbox is full is over.
+    #[must_use]
+    pub fn listening(&self) -> bool {
+        self.recv
+            .key
+            .is_some_and(|key| self.rt.ring().in_flight(key))
+    }
+
     /// Forgets that a receive found no buffer: what comes is not received into one any more.
     pub fn forget_starved(&mut self) {
         self.recv.starved = false;

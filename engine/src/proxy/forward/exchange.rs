@@ -307,10 +307,10 @@ impl Conversation {
     /// What the client's connection has failed with, while nothing is read from it.
     fn client_failure(&self, exchange: &mut Exchange) -> Option<i32> {
         let client = &self.client;
-        if client.receiving() {
+        if client.recv_failure().is_some() || client.listening() {
             return client.recv_failure();
         }
-        // A splice leaves no receive behind that would tell.
+        // A splice leaves no receive behind that would tell, and one that has received as much as it may is over.
         let watch = exchange
             .watch
             .get_or_insert_with(|| client.readiness(Interest::Failed));
