@@ -49,7 +49,7 @@ impl Conversation {
             self.dial().await?;
         }
         self.feed_upload()?;
-        // Not per answer: interim ones alone do not keep an exchange alive.
+        // Once: what is received and not passed on, such as interim responses for HTTP/1.0, puts the end off for nobody.
         self.last_byte = self.proxy.rt.now();
         loop {
             match self.answer(&mut exchange).await? {
