@@ -119,16 +119,7 @@ impl Conversation {
         };
         let sent = self.rewritten(head, &whole, sent_framing, connection);
         self.begin_download(body, sent, whole)?;
-        self.set_answering(true);
-        self.download(exchange).await?;
-        if framing == Framing::UntilClose && exchange.reset {
-            // The kernel tells of a reset once. It told the upload, and the download took it for FIN.
-            return Err(origin(Cause::Reset));
-        }
-        self.set_answering(false);
-        while self.halves[DOWN].take_rest().is_some() {
-            self.unasked = true;
-        }
+        self.deliver(exchange, framing).await?;
         // A refusal that comes now is for a request that nobody has read yet.
         self.reply_body = ReplyBody::Text;
         if head.keeps_alive() && framing != Framing::UntilClose {
@@ -157,6 +148,21 @@ impl Conversation {
         } else {
             After::Close
         })
+    }
+
+    /// Moves the final response on until its last byte is sent. What came behind it is nobody's.
+    async fn deliver(&mut self, exchange: &mut Exchange, framing: Framing) -> Result<(), Outcome> {
+        self.set_answering(true);
+        self.download(exchange).await?;
+        if framing == Framing::UntilClose && exchange.reset {
+            // The kernel tells of a reset once. It told the upload, and the download took it for FIN.
+            return Err(origin(Cause::Reset));
+        }
+        self.set_answering(false);
+        while self.halves[DOWN].take_rest().is_some() {
+            self.unasked = true;
+        }
+        Ok(())
     }
 
     fn rewritten(
