@@ -123,6 +123,19 @@ pub const UPSTREAM_IDLE_PER_HOST_MAX: usize = 64;
 pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 /// How often idle upstream connections are looked at.
 pub const UPSTREAM_TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Words of 64 bits on which a worker shows which hosts it has idle upstream connections for, two bits of one word each:
+/// with as many hosts as a worker may have connections, a host that it has none for looks otherwise once in fifty times.
+pub const UPSTREAM_BOARD_WORDS: usize = 64;
+/// Bytes of what an upstream connection is kept under (who may use it, the longest name with its final dot, the port)
+/// that fit in a question to another worker, in whole words.
+pub const UPSTREAM_KEY_BYTES_MAX: usize = (1 + DNS_NAME_CHARACTERS_MAX + 1 + 6).next_multiple_of(8);
+/// Questions for an upstream connection that one worker has under way; past them it dials.
+pub const UPSTREAM_QUESTIONS_MAX: usize = 16;
+/// How long a request waits for another worker's answer before its origin is dialled.
+pub const UPSTREAM_QUESTION_TIME_MAX: Duration = Duration::from_millis(2);
+/// Questions of one worker for connections to one host in a second; past them it dials. A host that is asked for that
+/// often is worth a connection in every worker, where nobody waits for it.
+pub const UPSTREAM_QUESTIONS_PER_SECOND_MAX: u8 = 8;
 /// Default of `--websocket-idle-timeout`.
 pub const WEBSOCKET_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
 /// How long both ends of an inspected WebSocket may be quiet before they are pinged, unless a third of the idle timeout
@@ -211,6 +224,18 @@ const _: () = assert!(
 const _: () = assert!(
     WEBSOCKET_FRAME_BYTES_MAX <= WEBSOCKET_MESSAGE_BYTES_MAX,
     "a message of one frame has room"
+);
+const _: () = assert!(
+    UPSTREAM_BOARD_WORDS.is_power_of_two() && UPSTREAM_BOARD_WORDS <= 1 << 20,
+    "bits of one hash choose a word and two bits in it"
+);
+const _: () = assert!(
+    2 * UPSTREAM_IDLE_MAX <= u16::MAX as usize,
+    "16 bits count who shares a bit of the board"
+);
+const _: () = assert!(
+    UPSTREAM_QUESTIONS_MAX <= u16::MAX as usize,
+    "a message has 16 bits for the slip"
 );
 const _: () =
     assert!(BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_MIN && BUFFER_BYTES_DEFAULT <= BUFFER_BYTES_MAX);

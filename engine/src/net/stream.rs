@@ -328,6 +328,18 @@ impl TcpStream {
         self.unfinished = unfinished;
     }
 
+    /// The socket alone, for somebody who is not on this core. No operation may be in flight.
+    ///
+    /// # Errors
+    /// EMFILE, and the socket is closed: there are two descriptors of it for a moment.
+    pub fn into_socket(self) -> io::Result<OwnedFd> {
+        debug_assert!(
+            !self.sending() && !self.receiving(),
+            "an operation is this core's"
+        );
+        sys::duplicate(self.socket.as_fd())
+    }
+
     /// Asks for every operation of this stream back.
     pub fn begin_close(&self) {
         self.recv.cancel(&self.rt);

@@ -54,6 +54,10 @@ counters! {
     requests,
     /// Requests forwarded over a connection that had served one before.
     reused,
+    /// Requests for which another worker was asked for a connection that had served one before.
+    asked,
+    /// Connections taken from another worker for that.
+    taken,
     /// Requests sent a second time, because the connection had died.
     retries,
     /// Tunnels established.

@@ -34,7 +34,7 @@ pub use pipes::{PipeGauges, PipePool};
 pub use policy::Policy;
 pub use random::Random;
 pub use session::{refuse, session, turn_away};
-pub use upstream::UpstreamPool;
+pub use upstream::{Board, UpstreamPool};
 pub use zero_copy::{ZeroCopyRoutes, ZeroCopySends};
 
 /// What every connection of one worker shares.
@@ -70,7 +70,7 @@ pub struct Proxy {
     /// The pipes that directions borrow.
     pub pipes: PipePool,
     /// The connections to origins that wait for their next request.
-    pub upstreams: UpstreamPool,
+    pub upstreams: Rc<UpstreamPool>,
     /// Where heads are rewritten.
     pub scratch: ScratchPool,
     /// No more requests are taken on connections that have had an answer.

@@ -22,14 +22,37 @@ pub(super) enum Address {
     Slot(Key, Kind),
     /// A cancellation of the operation with this key.
     Cancellation(Key),
-    /// A message of another ring; the result carries its value.
-    Incoming,
+    /// A message of another ring: what about, and the slip it names; the result carries its value.
+    News(Subject, u16),
     /// Bits that this engine never wrote.
     Unknown(u64),
 }
 
-/// `user_data` that MSG_RING posts on the ring it is sent to.
-pub(super) const INCOMING: u64 = (Kind::RESERVED as u64) << 56 | 1;
+/// What a message between rings is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Subject {
+    Connection = 1,
+    Question = 2,
+    Answer = 3,
+}
+
+impl Subject {
+    /// `user_data` that MSG_RING posts on the ring it is sent to: `0:32 | 0:8 | slip:16 | subject:8`, a kind that has no
+    /// slot.
+    pub(super) fn pack(self, slip: u16) -> u64 {
+        u64::from(Kind::RESERVED) << 56 | u64::from(slip) << 8 | self as u64
+    }
+
+    fn unpack(user_data: u64) -> Option<(Self, u16)> {
+        let subjects = [Self::Connection, Self::Question, Self::Answer];
+        let slip = (user_data >> 8) as u16;
+        let subject = subjects.into_iter();
+        subject
+            .map(|subject| (subject, slip))
+            .find(|(subject, slip)| subject.pack(*slip) == user_data)
+    }
+}
 
 impl Key {
     /// Packs `kind:8 | index:24 | generation:32`.
@@ -41,21 +64,19 @@ impl Key {
 
 impl Address {
     pub(super) fn unpack(user_data: u64) -> Self {
-        match user_data {
-            INCOMING => Self::Incoming,
-            _ => {
-                let Some(kind) = Kind::from_bits((user_data >> 56) as u8) else {
-                    return Self::Unknown(user_data);
-                };
-                let key = Key {
-                    index: (user_data >> 32) as u32 & INDEX_MAX,
-                    generation: user_data as u32,
-                };
-                match kind {
-                    Kind::Cancel => Self::Cancellation(key),
-                    _ => Self::Slot(key, kind),
-                }
-            }
+        let Some(kind) = Kind::from_bits((user_data >> 56) as u8) else {
+            return Subject::unpack(user_data)
+                .map_or(Self::Unknown(user_data), |(subject, slip)| {
+                    Self::News(subject, slip)
+                });
+        };
+        let key = Key {
+            index: (user_data >> 32) as u32 & INDEX_MAX,
+            generation: user_data as u32,
+        };
+        match kind {
+            Kind::Cancel => Self::Cancellation(key),
+            _ => Self::Slot(key, kind),
         }
     }
 }
@@ -84,10 +105,16 @@ mod tests {
             Address::unpack(key.pack(Kind::Cancel)),
             Address::Cancellation(key)
         );
-        assert_eq!(Address::unpack(INCOMING), Address::Incoming);
-        assert_eq!(
-            Address::unpack(u64::MAX - 1),
-            Address::Unknown(u64::MAX - 1)
-        );
+        for subject in [Subject::Connection, Subject::Question, Subject::Answer] {
+            for slip in [0, 1, 0xabcd, u16::MAX] {
+                assert_eq!(
+                    Address::unpack(subject.pack(slip)),
+                    Address::News(subject, slip)
+                );
+            }
+        }
+        for unknown in [0, 4, 1 << 24 | 1, u64::MAX - 1] {
+            assert_eq!(Address::unpack(unknown), Address::Unknown(unknown));
+        }
     }
 }

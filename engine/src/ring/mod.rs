@@ -23,7 +23,7 @@ pub use buf::{Arena, Lease, Scratch, ScratchPool};
 pub use feature::{Capabilities, Feature, UnknownFeature};
 pub use key::Key;
 pub use op::{
-    Accept, Connect, Interest, Message, Op, Poll, Recv, RecvEnd, RecvMode, Send, SendData,
+    Accept, Connect, Interest, Message, News, Op, Poll, Recv, RecvEnd, RecvMode, Send, SendData,
 };
 pub use port::{Passage, Port};
 pub use probe::{CapabilityError, CapabilityReport, CapabilityRow, capabilities};

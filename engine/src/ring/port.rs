@@ -1,5 +1,5 @@
-//! Where a ring takes sockets from other rings, and how it stops taking them without losing one: who sends goes in
-//! first, and is inside until the message is over. A port that is closed lets nobody in, and when the last one has
+//! Where a ring takes messages from other rings, sockets above all, and how it stops taking them without losing one:
+//! who sends goes in first, and is inside until the message is over. A port that is closed lets nobody in, and when the last one has
 //! left, everything that was sent has come. See `kernel-notes/msg-ring.md`.
 
 use std::os::fd::RawFd;

@@ -28,7 +28,8 @@ pub(super) enum Payload {
     None,
     /// Read by the kernel only.
     Address(#[expect(dead_code)] Box<SocketAddress>),
-    Socket(OwnedFd, #[expect(dead_code)] Passage),
+    /// The socket that the message hands over, if it is about one.
+    Message(Option<OwnedFd>, #[expect(dead_code)] Passage),
     Lease(Lease, Option<Rc<Cell<u32>>>),
     Bytes(Box<Bytes>),
     Scratch(Scratch),
@@ -227,7 +228,7 @@ impl OpSlab {
             Kind::Send => self.complete_send(key, result, flags, &mut effects),
             Kind::Message => {
                 if result >= 0
-                    && let Payload::Socket(socket, _) =
+                    && let Payload::Message(Some(socket), _) =
                         std::mem::replace(&mut slot.payload, Payload::None)
                 {
                     // The other ring owns it now.
@@ -372,8 +373,8 @@ impl OpSlab {
             return None;
         }
         let slot = self.slots.remove(key.index as usize);
-        let socket = if let Payload::Socket(socket, _) = slot.payload {
-            Some(socket)
+        let socket = if let Payload::Message(socket, _) = slot.payload {
+            socket
         } else {
             None
         };

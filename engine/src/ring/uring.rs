@@ -13,7 +13,7 @@ use io_uring::{IoUring, squeue};
 use super::buf::Arena;
 use super::feature::{Capabilities, Feature};
 use super::key::{Address, Key};
-use super::op::{Op, cancel, missed};
+use super::op::{News, Op, cancel, missed};
 use super::port::Port;
 use super::setup::{self, RingConfig};
 use super::slab::{NextSocket, OpSlab, Owner, Received, SendOutcome};
@@ -67,8 +67,9 @@ pub struct Ring {
     arena_registered: bool,
     completions: Vec<Completion>,
     port: Arc<Port>,
-    incoming: VecDeque<OwnedFd>,
-    incoming_owner: Option<Owner>,
+    /// What other rings have sent.
+    news: VecDeque<News>,
+    news_owner: Option<Owner>,
     counters: RingCounters,
 }
 
@@ -125,8 +126,8 @@ impl Ring {
             arena_registered: false,
             completions: Vec::with_capacity(config.completion_entries.min(1024) as usize),
             port,
-            incoming: VecDeque::new(),
-            incoming_owner: None,
+            news: VecDeque::new(),
+            news_owner: None,
             counters: RingCounters::default(),
         })
     }
@@ -261,14 +262,14 @@ impl Ring {
         self.slab.kind_in_flight(key).is_some()
     }
 
-    /// Makes `owner` the one to wake when another ring sends a socket.
+    /// Makes `owner` the one to wake when another ring sends something.
     pub fn listen_for_messages(&mut self, owner: Owner) {
-        self.incoming_owner = Some(owner);
+        self.news_owner = Some(owner);
     }
 
-    /// Takes a socket that another ring sent.
-    pub fn next_message(&mut self) -> Option<OwnedFd> {
-        self.incoming.pop_front()
+    /// Takes what another ring sent.
+    pub fn next_message(&mut self) -> Option<News> {
+        self.news.pop_front()
     }
 
     fn push(&mut self, entry: squeue::Entry) {
@@ -427,11 +428,12 @@ impl Ring {
                     }
                     continue;
                 }
-                Address::Incoming => {
+                Address::News(subject, slip) => {
                     // SAFETY: the sender gave the descriptor away when its message succeeded.
-                    self.incoming
-                        .push_back(unsafe { OwnedFd::from_raw_fd(completion.result) });
-                    woken.extend(self.incoming_owner);
+                    let owned = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
+                    self.news
+                        .push_back(News::arrived(subject, slip, completion.result, owned));
+                    woken.extend(self.news_owner);
                     continue;
                 }
                 Address::Unknown(_) => {

@@ -14,6 +14,7 @@ use super::capability::capabilities;
 use super::config::{Config, ZeroCopy};
 use super::worker::{self, Command, Seat, Started};
 use crate::limits;
+use crate::proxy::Board;
 use crate::ring::{CapabilityError, Feature, sys};
 use crate::rt::{Inside, MailboxReceiver, mailbox};
 
@@ -70,6 +71,7 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
         .iter()
         .map(|_| Arc::new(Inside::default()))
         .collect();
+    let board = Board::new(config.cores.len());
     let mut workers = Vec::new();
     for ((number, &core), listeners) in config.cores.iter().enumerate().zip(sockets) {
         let (commands, mailbox) =
@@ -82,6 +84,7 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
             addresses: addresses.clone(),
             listeners,
             loads: Arc::clone(&loads),
+            board: Arc::clone(&board),
             connections_max,
             started: started.clone(),
         };

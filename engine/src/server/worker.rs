@@ -21,12 +21,14 @@ use crate::limits;
 use crate::net::resolver::{Resolver, ResolverSetup};
 use crate::net::{Accepted, Dialler, Listener};
 use crate::proxy::{
-    Cause, Counters, PipePool, Policy, Proxy, Random, SpliceTuning, UpstreamPool, ZeroCopyRoutes,
-    ZeroCopySends,
+    Board, Cause, Counters, PipePool, Policy, Proxy, Random, SpliceTuning, UpstreamPool,
+    ZeroCopyRoutes, ZeroCopySends,
 };
 use crate::proxy::{refuse, session, turn_away};
 use crate::ring::{Capabilities, Feature, Message, Op, Port, Ring, RingConfig, sys};
-use crate::rt::{Gate, Inside, Mailbox, MailboxReceiver, Notify, Operation, Rt, SpinPolicy};
+use crate::rt::{
+    Gate, Inside, Mailbox, MailboxReceiver, News, Notify, Operation, Post, Rt, SpinPolicy,
+};
 
 /// What a worker is told.
 pub(super) enum Command {
@@ -57,6 +59,7 @@ pub(super) struct Seat {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) listeners: Vec<OwnedFd>,
     pub(super) loads: Arc<[Arc<Inside>]>,
+    pub(super) board: Arc<Board>,
     pub(super) connections_max: usize,
     pub(super) started: mpsc::Sender<Result<Started, String>>,
 }
@@ -128,8 +131,13 @@ fn prepare(seat: &Seat) -> Result<(Rt, Sources), String> {
     Ok((Rt::new(ring, spin), Sources { resolver, random }))
 }
 
-fn proxy(rt: &Rt, seat: &Seat, sources: Sources) -> Proxy {
+fn proxy(rt: &Rt, seat: &Seat, sources: Sources, ports: &Arc<[Arc<Port>]>) -> Proxy {
     let config = &seat.config;
+    let counters = Arc::<Counters>::default();
+    let others = (ports.len() > 1).then(|| {
+        let post = Post::new(rt, seat.worker as u16, Arc::clone(ports));
+        (Arc::clone(&seat.board), post)
+    });
     let splices = matches!(config.zero_copy, ZeroCopy::Auto | ZeroCopy::Splice);
     let has_send_zc = seat.capabilities.has(Feature::SendZc);
     let sends = match config.zero_copy {
@@ -157,10 +165,10 @@ fn proxy(rt: &Rt, seat: &Seat, sources: Sources) -> Proxy {
         }),
         zero_copy: ZeroCopyRoutes::new(sends),
         pipes: PipePool::default(),
-        upstreams: UpstreamPool::default(),
+        upstreams: UpstreamPool::new(rt, Arc::clone(&counters), others),
         scratch: Default::default(),
         draining: Cell::new(false),
-        counters: Arc::new(Counters::default()),
+        counters,
     }
 }
 
@@ -185,18 +193,22 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, sources: S
             Some(Command::Drain | Command::Stop) | None => return,
         }
     };
-    let hands_off = seat.capabilities.has(Feature::MsgRing);
+    let ports = if seat.capabilities.has(Feature::MsgRing) {
+        ports
+    } else {
+        Arc::new([])
+    };
     let Some(inside) = seat.loads.get(seat.worker).cloned() else {
         return;
     };
     let worker = Rc::new(Worker {
-        proxy: Rc::new(proxy(&rt, &seat, sources)),
+        proxy: Rc::new(proxy(&rt, &seat, sources, &ports)),
         gate: Gate::new(&rt, inside),
         listening: Gate::new(&rt, Arc::default()),
         balance: Balance {
             own: seat.worker,
             loads: Arc::clone(&seat.loads),
-            ports: if hands_off { ports } else { Arc::new([]) },
+            ports,
             connections_max: seat.connections_max,
         },
         draining: Notify::new(&rt),
@@ -208,7 +220,7 @@ async fn serve(rt: Rt, mut seat: Seat, mut mailbox: Mailbox<Command>, sources: S
             Err(error) => error!(%error, "a listener cannot be served"),
         }
     }
-    rt.spawn(take_over(Rc::clone(&worker)));
+    rt.spawn(take_news(Rc::clone(&worker)));
     let Config {
         buffers,
         buffer_size,
@@ -283,7 +295,7 @@ async fn obey(
                 rt.ring().close_port();
                 worker.draining.notify_all();
                 worker.proxy.draining.set(true);
-                worker.proxy.upstreams.clear();
+                worker.proxy.upstreams.close();
                 // Those who wait for another request of their client learn that they need not.
                 rt.wake_all();
                 cut_off_at = Some(rt.now() + drain_timeout);
@@ -323,21 +335,28 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener) {
     }
 }
 
-/// Takes the connections that other workers give away.
-async fn take_over(worker: Rc<Worker>) {
+/// Takes what other workers send: connections that they give away, and what they ask and answer about idle ones.
+async fn take_news(worker: Rc<Worker>) {
     let rt = &worker.proxy.rt;
+    let upstreams = &worker.proxy.upstreams;
     loop {
-        let socket = poll_fn(|_| {
+        let news = poll_fn(|_| {
             let mut ring = rt.ring();
             ring.listen_for_messages(rt.owner());
             match ring.next_message() {
-                Some(socket) => Poll::Ready(socket),
+                Some(news) => Poll::Ready(news),
                 None => Poll::Pending,
             }
         })
         .await;
-        worker.proxy.counters.taken_over.add(1);
-        admit(&worker, socket);
+        match news {
+            News::Connection(socket) => {
+                worker.proxy.counters.taken_over.add(1);
+                admit(&worker, socket);
+            }
+            News::Question { asker, slip } => upstreams.answer(asker, slip),
+            News::Answer { slip, socket } => upstreams.answered(slip, socket),
+        }
     }
 }
 
@@ -351,7 +370,7 @@ async fn last_arrivals(rt: &Rt) {
     while rt.ring().port().in_use() {
         rt.sleep_until(rt.now() + LAST_ARRIVALS_LOOK).await;
     }
-    // The ring brings the last ones with this turn, and `take_over` admits them in the next.
+    // The ring brings the last ones with this turn, and `take_news` admits them in the next.
     rt.next_turn().await;
     rt.next_turn().await;
 }
@@ -361,7 +380,8 @@ fn place(worker: &Rc<Worker>, socket: OwnedFd) {
     let Some(passage) = worker.balance.better_port().and_then(Port::enter) else {
         return admit(worker, socket);
     };
-    let message = Message { passage, socket };
+    let news = News::Connection(socket);
+    let message = Message { passage, news };
     let message = Operation::start(&worker.proxy.rt, Op::Message(message));
     let worker = Rc::clone(worker);
     let rt = worker.proxy.rt.clone();
@@ -447,7 +467,8 @@ mod tests {
         let handle = rt.clone();
         let main = async move {
             let passage = port.enter().expect("it is open");
-            let message = Op::Message(Message { passage, socket });
+            let news = News::Connection(socket);
+            let message = Op::Message(Message { passage, news });
             let message = Operation::start(&handle, message);
             sent.send(()).expect("heard");
             // The receiver has closed its port before this is submitted.

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use super::request::Asked;
 use super::{After, Conversation, DOWN, UP, Upstream, client_gone, origin};
 use crate::addr::Authority;
-use crate::net::Incoming;
+use crate::net::{Incoming, TcpStream};
 use crate::proto::http1::{Framing, HeadScan};
 use crate::proxy::connect::{EarlyBytes, dial};
 use crate::proxy::head::{HeadEnd, HeadReader, WholeHead};
 use crate::proxy::outcome::{Cause, Outcome, Phase, Side};
 use crate::proxy::relay::{Body, Failure};
 use crate::proxy::session::Request;
+use crate::proxy::upstream::Enquiry;
 use crate::ring::{Interest, Scratch, SendData, sys};
 use crate::rt::Operation;
 
@@ -25,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) asked: Asked,
     /// The head once more, for as long as the request may be sent a second time.
     again: Option<Scratch>,
+    /// Another worker was asked for a connection.
+    enquiry: Option<Enquiry>,
     /// The origin takes no more of the request.
     pub(super) cut_short: bool,
     /// It has reset its connection, and the upload was told.
@@ -45,7 +48,7 @@ impl Conversation {
     pub(super) async fn exchange(&mut self, request: Request) -> Result<After, Outcome> {
         self.proxy.counters.requests.add(1);
         let mut exchange = self.begin(request)?;
-        if self.upstream.is_none() {
+        if self.upstream.is_none() && !self.wait_for_another(&mut exchange).await {
             self.dial().await?;
         }
         self.feed_upload()?;
@@ -74,9 +77,9 @@ impl Conversation {
             &self.key.get(1..).unwrap_or_default().escape_ascii(),
             Phase::Exchange,
         );
-        self.take_upstream();
+        let enquiry = self.take_upstream();
         let sent = asked.rewritten(&self.proxy, &head, whole.head(), &self.forwarded);
-        let reused = self.upstream.is_some();
+        let reused = self.upstream.is_some() || enquiry.is_some();
         let again = (reused && asked.may_repeat()).then(|| {
             let mut copy = self.proxy.scratch.take();
             copy.writer().extend_from_slice(&sent);
@@ -98,14 +101,16 @@ impl Conversation {
         Ok(Exchange {
             asked,
             again,
+            enquiry,
             cut_short: false,
             reset: false,
             watch: None,
         })
     }
 
-    /// The connection at hand if it leads there, or one from the pool.
-    fn take_upstream(&mut self) {
+    /// The connection at hand if it leads there, or one from the pool. Without either another worker is asked, if that
+    /// seems to have one.
+    fn take_upstream(&mut self) -> Option<Enquiry> {
         if let Some(mut upstream) = self.upstream.take() {
             if *upstream.key != *self.key {
                 super::release(&self.proxy, upstream);
@@ -118,16 +123,37 @@ impl Conversation {
             } else {
                 self.upstream = Some(upstream);
                 self.proxy.counters.reused.add(1);
-                return;
+                return None;
             }
         }
-        if let Some(stream) = self.proxy.upstreams.take(&self.key) {
-            self.proxy.counters.reused.add(1);
-            self.upstream = Some(Upstream {
-                stream,
-                key: self.key.as_slice().into(),
-            });
+        let Some(stream) = self.proxy.upstreams.take(&self.key) else {
+            return self.proxy.upstreams.ask(&self.key);
+        };
+        self.reuse(stream);
+        None
+    }
+
+    fn reuse(&mut self, stream: TcpStream) {
+        self.proxy.counters.reused.add(1);
+        self.upstream = Some(Upstream {
+            stream,
+            key: self.key.as_slice().into(),
+        });
+    }
+
+    /// Waits for what another worker was asked for. Says whether that is a connection. The wait is too short to let go
+    /// of receive buffers.
+    async fn wait_for_another(&mut self, exchange: &mut Exchange) -> bool {
+        let Some(enquiry) = exchange.enquiry.take() else {
+            return false;
+        };
+        if let Some(stream) = enquiry.connection().await {
+            self.reuse(stream);
+            return true;
         }
+        // Only a connection that has served a request may be found dead.
+        exchange.again = None;
+        false
     }
 
     /// Connects to the origin. What waits meanwhile must not hold receive buffers.

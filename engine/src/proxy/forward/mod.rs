@@ -329,7 +329,7 @@ fn release(proxy: &SharedProxy, mut upstream: Upstream) {
         })
         .await;
         if alive {
-            proxy.put_upstream(&upstream.key, upstream.stream);
+            proxy.upstreams.put(&upstream.key, upstream.stream);
         } else {
             upstream.stream.close().await;
         }

@@ -11,7 +11,7 @@ mod send;
 
 pub use accept::Accept;
 pub use connect::Connect;
-pub use message::Message;
+pub use message::{Message, News};
 pub use poll::{Interest, Poll};
 pub use recv::{Recv, RecvEnd, RecvMode};
 pub use send::{Send, SendData};

@@ -13,7 +13,7 @@ pub use process::{
 };
 pub(in crate::ring) use socket::SocketAddress;
 pub use socket::{
-    Accepted, Shutdown, accept, bind_listener, eventfd, eventfd_clear, eventfd_signal,
+    Accepted, Shutdown, accept, bind_listener, duplicate, eventfd, eventfd_clear, eventfd_signal,
     is_of_this_host, is_quiet, local_address, peer_address, send_at_once, set_reset_on_close,
     shutdown, take_error, tcp_socket, udp_socket,
 };

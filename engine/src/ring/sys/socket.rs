@@ -301,6 +301,14 @@ pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<u32, i32> {
     u32::try_from(sent).map_err(|_| failed().unwrap_or(libc::EIO))
 }
 
+/// Another descriptor of the same socket.
+///
+/// # Errors
+/// EMFILE.
+pub fn duplicate(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    socket.try_clone_to_owned()
+}
+
 /// Makes the close of `socket` send RST and drop what is not sent yet (socket(7), SO_LINGER with zero).
 ///
 /// # Errors
