@@ -9,15 +9,19 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod compare;
 mod figures;
+mod gate;
 mod host;
 mod load;
 mod measure;
 mod peer;
+mod plan;
 mod process;
 mod progress;
 mod relay;
 mod report;
+mod result;
 mod spread;
 mod workload;
 
@@ -42,6 +46,9 @@ fn main() -> ExitCode {
         Ok(Err(help)) => writeln!(stdout().lock(), "{}", help.trim_end()).map_err(text),
         Ok(Ok(command)) => raise_open_files().and_then(|()| match command {
             Command::Run(typed) => run(&typed),
+            Command::Compare(typed) => compare::run(&typed),
+            Command::Gate(typed) => gate::run(&typed),
+            Command::Report(typed) => report::html::run(&typed),
             Command::Pair(typed) => pair(&typed),
             Command::Relay(typed) => relay(&typed),
             Command::List(_) => report::list().map_err(text),

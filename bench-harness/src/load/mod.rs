@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use serde::{Deserialize, Serialize};
 
 use crate::load::error::LoadError;
 use crate::load::origin::{Origin, Service};
@@ -38,7 +39,8 @@ const TOKEN_LISTENER: u64 = u64::MAX;
 const TOKEN_ORIGIN: u64 = 1 << 63;
 
 /// How the proxy is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// A proxy: each connection asks for the origin with CONNECT.
     Connect,

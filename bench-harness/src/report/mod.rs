@@ -1,6 +1,8 @@
 //! What a person and a program get to read: tables on standard output, one JSON file. Every line of a table starts
 //! with the name of its figure, one word, and its columns are separated by blanks, so that scripts can rely on them.
 
+pub(crate) mod html;
+
 use std::fs;
 use std::io::{self, Write, stdout};
 use std::path::Path;

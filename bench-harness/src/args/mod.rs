@@ -1,0 +1,130 @@
+//! What was typed: one type per command, each in a file of its own, argh's help, values checked one by one.
+
+mod compare;
+mod gate;
+mod pair;
+mod relay;
+mod report;
+mod run;
+mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use argh::{EarlyExit, FromArgs};
+
+pub(crate) use compare::Compare;
+pub(crate) use gate::Gate;
+pub(crate) use pair::Pair;
+pub(crate) use relay::Relay;
+pub(crate) use report::Report;
+pub(crate) use run::Run;
+pub(crate) use value::{Core, Cores, Names};
+
+const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
+const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);
+const DURATION: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Measure what a proxy costs: load, origin and figures in one program.
+#[derive(FromArgs, Debug)]
+#[argh(help_triggers("-h", "--help", "help"))]
+pub(crate) struct Arguments {
+    #[argh(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Compare(Compare),
+    Gate(Gate),
+    Report(Report),
+    Pair(Pair),
+    Relay(Relay),
+    List(List),
+}
+
+/// show the workloads and what each measures
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
+pub(crate) struct List {}
+
+/// Reads the command line; help comes back as `Ok(Err(text))`, a mistake as `Err(text)`.
+pub(crate) fn parse() -> Result<Result<Command, String>, String> {
+    let typed: Vec<String> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let typed: Vec<&str> = typed.iter().skip(1).map(String::as_str).collect();
+    match Arguments::from_args(&["ringway-bench"], &typed) {
+        Ok(Arguments { command }) => check(&command).map(|()| Ok(command)),
+        Err(EarlyExit { output, status }) => {
+            status.map_or_else(|()| Err(output.clone()), |()| Ok(Err(output.clone())))
+        }
+    }
+}
+
+/// What no option says alone.
+fn check(command: &Command) -> Result<(), String> {
+    let (workload, modes, rate) = match command {
+        Command::Run(run) if run.pid.is_some() && run.spawn.is_some() => {
+            return Err("--pid and --spawn exclude each other".to_owned());
+        }
+        Command::Run(run) => (run.workload, vec![run.mode], run.rate),
+        Command::Pair(pair) => (pair.workload, vec![pair.a_mode, pair.b_mode], pair.rate),
+        Command::Gate(gate) if gate.baseline.is_some() == gate.reference.is_some() => {
+            return Err("give either --baseline or --reference".to_owned());
+        }
+        Command::Report(report) if report.files.is_empty() => {
+            return Err("give at least one result file".to_owned());
+        }
+        _ => return Ok(()),
+    };
+    let name = workload.name();
+    if !modes.into_iter().all(|mode| workload.takes(mode)) {
+        return Err(format!("{name} is no HTTP, which mode forward is for"));
+    }
+    if rate.is_some() && !workload.takes_rate() {
+        return Err(format!("{name} has no --rate"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_lines_of_the_readme_are_read() {
+        let typed = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            Arguments::from_args(&["ringway-bench"], &words).is_ok()
+        };
+        assert!(typed(
+            "run --workload W9 --proxy 127.0.0.1:3128 --pid 1 --connections 64 --duration 3s"
+        ));
+        assert!(typed(
+            "pair --workload w5 --a x --b y --b-mode tcp --pairs 7 --core none --noise"
+        ));
+        assert!(typed(
+            "run --workload W3 --mode forward --rate 15000 --bytes 2"
+        ));
+        assert!(typed(
+            "relay --listen 127.0.0.1:1 --target 127.0.0.1:2 --pipe-bytes 65536"
+        ));
+        assert!(typed("list"));
+        assert!(typed("compare"));
+        assert!(typed(
+            "compare --workloads W1,W3 --peers all --rounds 3 --out a.json"
+        ));
+        assert!(typed("gate --candidate a --baseline b --bound 5"));
+        assert!(typed("gate --candidate a --reference tokio-uring"));
+        assert!(typed("report a.json b.json --html c.html"));
+        assert!(!typed("gate --baseline b"));
+        assert!(!typed("report a.json"));
+        assert!(!typed("run"));
+        assert!(!typed("run --workload W2"));
+        assert!(!typed("pair --workload W1 --a x --b y --pairs 0"));
+    }
+}

@@ -1,0 +1,94 @@
+//! What is typed after `pair`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use super::value::{Core, core_of, count_of, duration_of, mode_of, rate_of, wait_of};
+use super::{DURATION, ORIGIN, PROXY, WARM_UP};
+use crate::load::{Mode, Wait};
+use crate::workload::Workload;
+
+/// run a workload against two commands by turns (A B B A ...), each freshly started for every run, and compare them
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "pair", help_triggers("-h", "--help"))]
+pub(crate) struct Pair {
+    /// what to run: W1, W3, W4, W5, W8, W9, W12, W16 or ping; see `list`
+    #[argh(option)]
+    pub(crate) workload: Workload,
+
+    /// shell command that starts A
+    #[argh(option)]
+    pub(crate) a: String,
+
+    /// shell command that starts B
+    #[argh(option)]
+    pub(crate) b: String,
+
+    /// how A is spoken to: connect, forward or tcp, as with run's --mode [default: connect]
+    #[argh(option, default = "Mode::Connect", from_str_fn(mode_of))]
+    pub(crate) a_mode: Mode,
+
+    /// how B is spoken to: connect, forward or tcp, as with run's --mode [default: connect]
+    #[argh(option, default = "Mode::Connect", from_str_fn(mode_of))]
+    pub(crate) b_mode: Mode,
+
+    /// address that A listens on [default: 127.0.0.1:3128]
+    #[argh(option, default = "PROXY")]
+    pub(crate) a_proxy: SocketAddr,
+
+    /// address that B listens on [default: 127.0.0.1:3128]
+    #[argh(option, default = "PROXY")]
+    pub(crate) b_proxy: SocketAddr,
+
+    /// pairs of runs [default: 5]
+    #[argh(option, default = "5", from_str_fn(count_of))]
+    pub(crate) pairs: usize,
+
+    /// compare A with itself too, which shows how much of a difference is noise
+    #[argh(switch)]
+    pub(crate) noise: bool,
+
+    /// connections [default: each number that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) connections: Option<usize>,
+
+    /// size of an echo, a body, a message, or a turn of W5 [default: each size that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) bytes: Option<usize>,
+
+    /// an open loop: so many questions a second, over all connections, at planned times [default: a closed loop, as
+    /// fast as answers come]
+    #[argh(option, from_str_fn(rate_of))]
+    pub(crate) rate: Option<u64>,
+
+    /// length of each timed part [default: 3s]
+    #[argh(option, default = "DURATION", from_str_fn(duration_of))]
+    pub(crate) duration: Duration,
+
+    /// length of the warm-up before it [default: 500ms]
+    #[argh(option, default = "WARM_UP", from_str_fn(duration_of))]
+    pub(crate) warm_up: Duration,
+
+    /// address the origin listens on, and CONNECT asks for [default: 127.0.0.1:18080]
+    #[argh(option, default = "ORIGIN")]
+    pub(crate) origin: SocketAddr,
+
+    /// core that A and B are pinned to, or none [default: 1]
+    #[argh(option, default = "Core(Some(1))", from_str_fn(core_of))]
+    pub(crate) core: Core,
+
+    /// core that the load is pinned to, or none [default: 0]
+    #[argh(option, default = "Core(Some(0))", from_str_fn(core_of))]
+    pub(crate) load_core: Core,
+
+    /// what the load does while it has nothing to do: sleep or spin [default: sleep]
+    #[argh(option, default = "Wait::Sleep", from_str_fn(wait_of))]
+    pub(crate) load_wait: Wait,
+
+    /// write the result to this file too, as JSON
+    #[argh(option)]
+    pub(crate) out: Option<PathBuf>,
+}

@@ -1,0 +1,4 @@
+//! The result file: its types, and latencies on their way into it. What is drawn of it is the business of `report`.
+
+pub(crate) mod latency;
+pub(crate) mod model;
