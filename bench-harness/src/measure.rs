@@ -1,39 +1,50 @@
-//! From a command line to figures: one run against one peer, and pairs of runs against two.
+//! One run: a program is started, loaded by a plan, and what that took is told in figures.
 //!
-//! In a pair both programs are started afresh for every run, never kept side by side: memory figures need a process
+//! The program is started afresh for every run, never kept side by side with another: memory figures need a process
 //! without a past, an unloaded rival that looks at its timers would still take the core, and where a program happens
 //! to lie in memory is then part of the spread and not of the result.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::figures::Figure;
+use crate::catalogue::Entry;
+use crate::crew::{self, Crew, Order, Post};
+use crate::figures::{self, Observed};
+use crate::load::error::LoadError;
 use crate::load::{Mode, Target, Wait};
 use crate::peer::Peer;
-use crate::process::Process;
-use crate::progress::Progress;
-use crate::spread::Spread;
-use crate::workload::{self, Case, Timing, Workload};
+use crate::plan::{Pace, Plan, Stop};
+use crate::process::{Process, Spent};
+use crate::ramp::Ramp;
+use crate::result::histogram;
+use crate::result::latency::Latencies;
+use crate::result::model::{self, Figure, RampStep};
+use crate::scenario::Tally;
 
 /// What all runs of one call have in common.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Setting {
-    pub(crate) workload: Workload,
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    /// Of the first load thread; that of each further one is a port further.
     pub(crate) origin: SocketAddr,
-    pub(crate) timing: Timing,
+    /// The origin is this program's own.
+    pub(crate) has_origin: bool,
     pub(crate) wait: Wait,
     /// Where started programs are pinned.
     pub(crate) core: Option<usize>,
+    /// A load thread for each; none is one that the scheduler places.
+    pub(crate) load_cores: Vec<usize>,
+    pub(crate) warm_up: Duration,
 }
 
 /// What a run goes against.
 #[derive(Debug, Clone)]
-pub(crate) struct Contender {
+pub(crate) struct Opponent {
     pub(crate) proxy: SocketAddr,
     pub(crate) mode: Mode,
     pub(crate) from: From,
 }
 
-/// Where a contender comes from.
+/// Where an opponent comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum From {
     /// It is started for the run.
@@ -42,55 +53,123 @@ pub(crate) enum From {
     Running(Option<u32>),
 }
 
-/// The figures of pairs of runs.
+/// What a run has told.
 #[derive(Debug)]
-pub(crate) struct Comparison {
-    pub(crate) case: Case,
-    /// The figures of A and of B, pair by pair.
-    pub(crate) pairs: Vec<[Vec<Figure>; 2]>,
+pub(crate) struct Measured {
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) latencies: Option<Latencies>,
+    pub(crate) steps: Vec<RampStep>,
+    pub(crate) disturbed_percent: f64,
 }
 
-/// One figure over all pairs.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) unit: &'static str,
-    pub(crate) main: bool,
-    pub(crate) a: Spread,
-    pub(crate) b: Spread,
-    /// Of A over B, pair by pair; none where B was zero.
-    pub(crate) ratio: Option<Spread>,
+impl Opponent {
+    /// No proxy at all: the load goes straight to its origin.
+    pub(crate) fn direct(bench: &Bench) -> Self {
+        Self {
+            proxy: bench.origin,
+            mode: Mode::Tcp,
+            from: From::Running(None),
+        }
+    }
+
+    /// What starts it.
+    pub(crate) fn command(&self) -> Option<&str> {
+        match &self.from {
+            From::Command(command) => Some(command),
+            From::Running(_) => None,
+        }
+    }
 }
 
-/// One run.
+impl Bench {
+    /// Why `plan` cannot be measured so, if it cannot.
+    pub(crate) fn check(
+        &self,
+        opponent: &Opponent,
+        entry: &Entry,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        entry.check(opponent.command())?;
+        plan.check(opponent.mode)?;
+        crew::check(
+            opponent.mode,
+            opponent.proxy == self.origin,
+            &self.load_cores,
+        )?;
+        self.check_origin(plan)
+    }
+
+    /// Why the origin of `plan` cannot be where it is, if it cannot.
+    pub(crate) fn check_origin(&self, plan: &Plan) -> Result<(), String> {
+        match plan.scenario.drives_origin() && !self.has_origin {
+            true => Err(LoadError::ElsewhereOrigin.to_string()),
+            false => Ok(()),
+        }
+    }
+
+    fn post(&self, opponent: &Opponent) -> Post {
+        Post {
+            target: Target {
+                proxy: opponent.proxy,
+                origin: self.origin,
+                mode: opponent.mode,
+                wait: self.wait,
+                has_origin: self.has_origin,
+            },
+            cores: self.load_cores.clone(),
+        }
+    }
+}
+
+impl Measured {
+    /// As the result file has it: run number `round` of `contender`, `order` within that round.
+    pub(crate) fn into_run(
+        self,
+        contender: usize,
+        round: usize,
+        order: usize,
+    ) -> Result<model::Run, String> {
+        Ok(model::Run {
+            contender,
+            round,
+            order,
+            figures: self.figures,
+            latency: self.latencies.as_ref().map(histogram::encode).transpose()?,
+            steps: self.steps,
+            disturbed_percent: self.disturbed_percent,
+        })
+    }
+}
+
+/// One run; an error is why it is void.
 pub(crate) fn run(
-    setting: &Setting,
-    contender: &Contender,
-    case: Case,
-) -> Result<Vec<Figure>, String> {
-    let mut peer = match &contender.from {
-        From::Command(command) => Some(Peer::start(command, contender.proxy, setting.core)?),
+    bench: &Bench,
+    opponent: &Opponent,
+    entry: &Entry,
+    plan: &Plan,
+) -> Result<Measured, String> {
+    bench.check(opponent, entry, plan)?;
+    let mut peer = match &opponent.from {
+        From::Command(command) => Some(Peer::start(command, opponent.proxy, bench.core)?),
         From::Running(_) => None,
     };
-    let target = Target {
-        proxy: contender.proxy,
-        origin: setting.origin,
-        mode: contender.mode,
-        wait: setting.wait,
-    };
-    let process = match (&peer, &contender.from) {
+    let process = match (&peer, &opponent.from) {
         (Some(peer), _) => Process::family(peer.pid()).map(Some),
         (None, From::Running(pid)) => pid.map(Process::alone).transpose(),
         (None, From::Command(_)) => Ok(None),
     };
-    let figures = process.and_then(|process| {
-        let (workload, timing) = (setting.workload, setting.timing);
-        workload::run(workload, case, target, timing, process.as_ref())
+    let measured = process.and_then(|process| {
+        let run = Underway {
+            plan,
+            process: process.as_ref(),
+            crew: Crew::muster(plan, &bench.post(opponent))?,
+            steps: Vec::new(),
+        };
+        run.carry_out(entry, bench.warm_up)
     });
-    let workload = setting.workload.name();
-    let what = |error| format!("{workload} {case} is void: {error}");
-    match (figures, &mut peer) {
-        (Ok(figures), _) => Ok(figures),
+    let what = |error| format!("{} {plan} is void: {error}", entry.id);
+    match (measured, &mut peer) {
+        (Ok(measured), _) => Ok(measured),
         (Err(error), None) => Err(what(error.to_string())),
         (Err(error), Some(peer)) => {
             let status = peer
@@ -102,94 +181,113 @@ pub(crate) fn run(
     }
 }
 
-/// Pairs of runs in the order A B B A A B B A, so that a drift of the machine meets both alike.
-pub(crate) fn pairs(
-    setting: &Setting,
-    [a, b]: [&Contender; 2],
-    case: Case,
-    count: usize,
-    progress: &mut Progress,
-) -> Result<Comparison, String> {
-    let mut pairs = Vec::with_capacity(count);
-    for pair in 0..count {
-        let mut step = |name: &str, contender| {
-            let workload = setting.workload.name();
-            progress.step(&format!(
-                "{workload} {case}, pair {} of {count}, {name}",
-                pair + 1
-            ));
-            run(setting, contender, case)
-        };
-        pairs.push(if pair % 2 == 0 {
-            let of_a = step("A", a)?;
-            [of_a, step("B", b)?]
-        } else {
-            let of_b = step("B", b)?;
-            [step("A", a)?, of_b]
-        });
-    }
-    Ok(Comparison { case, pairs })
+/// A run while it runs.
+#[derive(Debug)]
+struct Underway<'a> {
+    plan: &'a Plan,
+    process: Option<&'a Process>,
+    crew: Crew,
+    steps: Vec<RampStep>,
 }
 
-impl Comparison {
-    /// Every figure that both sides have, in the order they were measured.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        let Some([first, _]) = self.pairs.first() else {
-            return Vec::new();
+impl Underway<'_> {
+    fn carry_out(mut self, entry: &Entry, warm_up: Duration) -> Result<Measured, LoadError> {
+        let (plan, process) = (self.plan, self.process);
+        let held = || process.map(Process::held).transpose();
+        if plan.scenario.is_idle() {
+            std::thread::sleep(warm_up); // so that memory of its start is not taken for memory of tunnels
+        }
+        let mut observed = Observed {
+            before: held()?,
+            opened: self.crew.order(Order::Open)?,
+            ..Observed::default()
         };
-        first.iter().filter_map(|figure| self.row(figure)).collect()
-    }
-
-    fn row(&self, figure: &Figure) -> Option<Row> {
-        let value = |figures: &[Figure]| {
-            let same = figures.iter().find(|other| other.name == figure.name);
-            same.map(|same| same.value)
+        // Idle ones rest for it: the proxy may give back what only activity needs.
+        let stop = Stop::After {
+            ms: milliseconds(warm_up),
         };
-        let values = self.pairs.iter();
-        let values: Vec<(f64, f64)> = values
-            .map(|[a, b]| value(a).zip(value(b)))
-            .collect::<Option<_>>()?;
-        let ratios = values.iter().map(|(a, b)| a / b);
-        Some(Row {
-            name: figure.name.clone(),
-            unit: figure.unit,
-            main: figure.main,
-            a: Spread::of(values.iter().map(|(a, _)| *a))?,
-            b: Spread::of(values.iter().map(|(_, b)| *b))?,
-            ratio: Spread::of(ratios).filter(|ratio| ratio.max.is_finite()),
+        self.crew.order(Order::Round {
+            pace: plan.pace,
+            stop,
+        })?;
+        match plan.pace {
+            Pace::Ramp {
+                start,
+                bound_us,
+                percentile,
+            } => self.climb(Ramp::new(start), (bound_us, percentile), &mut observed)?,
+            pace => {
+                (observed.timed, observed.spent) = self.timed(pace)?;
+                if let Some((planned, achieved)) = observed.timed.late() {
+                    return Err(LoadError::Late { planned, achieved });
+                }
+            }
+        }
+        observed.after = held()?;
+        observed.woken = self.crew.order(Order::Wake)?;
+        observed.end = held()?;
+        self.crew.order(Order::Close)?;
+        let figures = observed.figures(entry, plan);
+        Ok(Measured {
+            disturbed_percent: figures::disturbed(&figures),
+            latencies: observed.latencies().cloned(),
+            figures,
+            steps: self.steps,
         })
     }
+
+    /// A round, and what the proxy has spent on it; both begin and end at rest.
+    fn timed(&mut self, pace: Pace) -> Result<(Tally, Option<Spent>), LoadError> {
+        let stop = self.plan.stop;
+        let spent = |process: Option<&Process>| process.map(Process::spent).transpose();
+        let before = spent(self.process)?;
+        let tally = self.crew.order(Order::Round { pace, stop })?;
+        let after = spent(self.process)?;
+        let both = after.zip(before);
+        Ok((tally, both.map(|(after, before)| after.since(&before))))
+    }
+
+    /// One round for each rate that is tried; what is told in the end is that of the highest one that held.
+    fn climb(
+        &mut self,
+        mut ramp: Ramp,
+        (bound_us, percentile): (u64, f64),
+        observed: &mut Observed,
+    ) -> Result<(), LoadError> {
+        while let Some(rate) = ramp.next() {
+            let (tally, spent) = self.timed(Pace::Fixed { rate })?;
+            let at = |quantile| {
+                let latencies = tally.latencies.as_ref();
+                latencies.map_or(0.0, |latencies| latencies.at_quantile_us(quantile))
+            };
+            let bounded_us = at(percentile / 100.0);
+            let held = tally.late().is_none() && bounded_us <= bound_us as f64;
+            self.steps.push(RampStep {
+                rate,
+                achieved: tally.per_second(),
+                held,
+                p50_us: at(0.5),
+                p99_us: at(0.99),
+                bounded_us,
+                max_us: at(1.0),
+            });
+            ramp.tried(held);
+            if held {
+                (observed.timed, observed.spent) = (tally, spent);
+            }
+        }
+        observed.rate_at_bound = ramp.held();
+        match ramp.held() {
+            Some(_) => Ok(()),
+            None => Err(LoadError::NothingHeld {
+                bound_us,
+                percentile,
+            }),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn figures(cpu: f64, rate: f64) -> Vec<Figure> {
-        vec![
-            Figure::new("cpu", "us", cpu).main(),
-            Figure::new("rate", "1/s", rate),
-        ]
-    }
-
-    #[test]
-    fn ratios_are_taken_within_pairs_not_between_medians() {
-        let comparison = Comparison {
-            case: Case {
-                connections: 1,
-                bytes: 1,
-            },
-            pairs: vec![
-                [figures(1.0, 0.0), figures(2.0, 0.0)],
-                [figures(9.0, 0.0), figures(10.0, 0.0)],
-                [figures(4.0, 0.0), figures(4.0, 0.0)],
-            ],
-        };
-        let rows = comparison.rows();
-        assert_eq!(rows.len(), 2);
-        assert!(rows[0].main && !rows[1].main);
-        assert_eq!((rows[0].a.median, rows[0].b.median), (4.0, 4.0));
-        assert_eq!(rows[0].ratio.unwrap().median, 0.9);
-        assert!(rows[1].ratio.is_none(), "a ratio over zero is none");
-    }
+/// At least one.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    (duration.as_millis() as u64).max(1)
 }

@@ -110,6 +110,14 @@ impl Drop for Peer {
     }
 }
 
+/// The program that a shell command starts: its first word, or what is quoted there.
+pub(crate) fn program(command: &str) -> Option<&str> {
+    match command.trim_start().strip_prefix('\'') {
+        Some(quoted) => quoted.split('\'').next(),
+        None => command.split_whitespace().next(),
+    }
+}
+
 /// Spawns from a thread that is pinned itself: the program inherits its CPUs.
 fn spawn(command: &str, log: &PathBuf, core: Option<usize>) -> io::Result<Child> {
     let log = File::create(log)?;

@@ -83,6 +83,9 @@ pub(crate) enum Stop {
     },
 }
 
+/// Payload of a control frame.
+const PING_BYTES_MAX: usize = 125;
+
 impl Scenario {
     /// Whether an operation is HTTP to a forward proxy: raw bytes cannot be forwarded.
     pub(crate) fn is_http(self) -> bool {
@@ -115,6 +118,46 @@ impl Scenario {
         }
     }
 
+    /// One operation of it, as the names of its figures have it; none where there are no single ones.
+    pub(crate) fn operation(self) -> Option<&'static str> {
+        match self {
+            Self::Fresh | Self::Burst => Some("connection"),
+            Self::Echo | Self::Get | Self::WebSocketEcho | Self::WebSocketPing => {
+                Some("round_trip")
+            }
+            Self::WebSocketStream => Some("message"),
+            Self::WebSocketUpgrade => Some("upgrade"),
+            _ => None,
+        }
+    }
+
+    /// The shape of bulk, as the names of its figures begin.
+    pub(crate) fn shape(self) -> Option<&'static str> {
+        match self {
+            Self::BulkTurns => Some("turns"),
+            Self::BulkOneWay => Some("oneway"),
+            Self::BulkDuplex => Some("duplex"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_idle(self) -> bool {
+        matches!(self, Self::IdleTunnels | Self::IdleWebSockets)
+    }
+
+    /// Whether its connections stand from before the timed part to its end.
+    pub(crate) fn is_standing(self) -> bool {
+        !matches!(self, Self::Fresh | Self::Burst | Self::WebSocketUpgrade)
+    }
+
+    /// Whether its origin sends of its own accord, so that it has to be told when.
+    pub(crate) fn drives_origin(self) -> bool {
+        matches!(
+            self,
+            Self::BulkOneWay | Self::BulkDuplex | Self::WebSocketStream
+        )
+    }
+
     /// What has no single operations that could be planned.
     fn is_steady(self) -> bool {
         matches!(
@@ -125,17 +168,6 @@ impl Scenario {
                 | Self::IdleTunnels
                 | Self::IdleWebSockets
         )
-    }
-}
-
-impl Pace {
-    /// Operations a second that are planned, where they are.
-    pub(crate) fn rate(self) -> Option<u64> {
-        match self {
-            Self::Closed => None,
-            Self::Fixed { rate } | Self::Poisson { rate } => Some(rate),
-            Self::Ramp { start, .. } => Some(start),
-        }
     }
 }
 
@@ -162,11 +194,12 @@ impl Plan {
         if is_ramp && matches!(self.stop, Stop::Count { .. }) {
             return Err("a ramp has steps of a duration, not of a count".to_owned());
         }
-        let idle = matches!(
-            self.scenario,
-            Scenario::IdleTunnels | Scenario::IdleWebSockets
-        );
-        if idle && matches!(self.stop, Stop::Count { .. }) {
+        if self.scenario == Scenario::WebSocketPing && self.payload > PING_BYTES_MAX {
+            return Err(format!(
+                "{name}: holds {PING_BYTES_MAX} B at most (RFC 6455 section 5.5)"
+            ));
+        }
+        if self.scenario.is_idle() && matches!(self.stop, Stop::Count { .. }) {
             return Err(format!("{name}: rest for a duration, not for a count"));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What the measured process costs: its CPU and memory, and the CPU of the load thread beside it.
+//! What the measured process costs: its CPU, context switches, memory and descriptors, and what a load thread costs
+//! beside it.
 //!
 //! CPU comes from the kernel's clock of a process: nanoseconds of scheduler time of all its threads, the ring's
 //! worker threads included, and also of those that have ended since. (The tick-counted times of `/proc/PID/stat` are
@@ -7,12 +8,15 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::load::error::LoadError;
+
+/// How the kernel names the threads that do a ring's work which would block.
+const RING_WORKER: &str = "iou-wrk-";
 
 /// One process, or one and its descendants as they were when it was looked up. One that ends while it is measured is
 /// an error, since its clock ends with it.
@@ -43,7 +47,7 @@ impl Process {
     }
 
     /// CPU time so far.
-    pub(crate) fn cpu(&self) -> Result<Duration, LoadError> {
+    fn cpu(&self) -> Result<Duration, LoadError> {
         let times = self.members.iter().map(|(pid, clock)| {
             clock_gettime(*clock).map(Duration::from).map_err(|error| {
                 LoadError::Process(format!(
@@ -54,20 +58,50 @@ impl Process {
         times.sum()
     }
 
-    /// Time its threads have waited for a core so far.
-    fn waited(&self) -> Duration {
-        let tasks = self.members.iter().filter_map(|(pid, _)| {
-            let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-            Some(tasks.flatten())
-        });
-        tasks
-            .flatten()
-            .map(|task| waited(&task.path().join("schedstat")))
-            .sum()
+    /// All it has spent so far. Threads that have ended are in its CPU, and in nothing else.
+    pub(crate) fn spent(&self) -> Result<Spent, LoadError> {
+        let mut spent = Spent::default();
+        for (pid, _) in &self.members {
+            let folder = format!("/proc/{pid}");
+            let stat = fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
+            let (user, system) = ticks(&stat).unwrap_or_default();
+            spent.user_ticks += user;
+            spent.system_ticks += system;
+            let tasks = fs::read_dir(format!("{folder}/task")).into_iter().flatten();
+            for task in tasks.flatten() {
+                let read =
+                    |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+                let (ran, waited) = schedule_times(&task.path().join("schedstat"));
+                spent.waited += waited;
+                if read("comm").starts_with(RING_WORKER) {
+                    spent.workers += ran;
+                }
+                let (voluntary, involuntary) = switches(&read("status"));
+                spent.voluntary_switches += voluntary;
+                spent.involuntary_switches += involuntary;
+            }
+        }
+        spent.cpu = self.cpu()?; // last: the process is at rest, and what it did for this reading is in it
+        Ok(spent)
+    }
+
+    /// What it holds now.
+    pub(crate) fn held(&self) -> Result<Held, LoadError> {
+        let mut descriptors = 0;
+        for (pid, _) in &self.members {
+            let folder = format!("/proc/{pid}/fd");
+            let all = fs::read_dir(&folder)
+                .map_err(|error| LoadError::Process(format!("cannot read {folder}: {error}")))?;
+            descriptors += all.count() as u64;
+        }
+        Ok(Held {
+            pss_bytes: self.pss_bytes()?,
+            descriptors,
+        })
     }
 
     /// Proportional set size now, in bytes.
-    pub(crate) fn pss_bytes(&self) -> Result<u64, LoadError> {
+    fn pss_bytes(&self) -> Result<u64, LoadError> {
         let sizes = self.members.iter().map(|(pid, _)| {
             let path = format!("/proc/{pid}/smaps_rollup");
             pss_bytes(&path)
@@ -77,60 +111,109 @@ impl Process {
     }
 }
 
-/// What a piece of work took.
+/// What the process has spent since it began; of two readings the difference is what a piece of work took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    pub(crate) cpu: Duration,
+    /// Ticks of user and of system time: coarse, so that only their proportion is used, to divide `cpu`.
+    user_ticks: u64,
+    system_ticks: u64,
+    /// CPU of the ring's worker threads, which is in `cpu` as well.
+    pub(crate) workers: Duration,
+    /// Time that its threads were ready to run while others had their core.
+    pub(crate) waited: Duration,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+impl Spent {
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
+            system_ticks: self.system_ticks.saturating_sub(before.system_ticks),
+            workers: self.workers.saturating_sub(before.workers),
+            waited: self.waited.saturating_sub(before.waited),
+            voluntary_switches: self
+                .voluntary_switches
+                .saturating_sub(before.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(before.involuntary_switches),
+        }
+    }
+
+    /// The share of `cpu` in user mode, where a tick has seen any.
+    pub(crate) fn user_share(&self) -> Option<f64> {
+        let ticks = self.user_ticks + self.system_ticks;
+        (ticks > 0).then(|| self.user_ticks as f64 / ticks as f64)
+    }
+}
+
+/// What the process holds at a moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cost {
-    pub(crate) wall: Duration,
-    /// CPU of the proxy, where its process is known.
-    pub(crate) proxy_cpu: Option<Duration>,
-    /// CPU of the load thread.
-    pub(crate) load_cpu: Duration,
-    /// Time that threads of the proxy, and the load thread, were ready to run while others had their core.
-    pub(crate) proxy_waited: Option<Duration>,
-    pub(crate) load_waited: Duration,
+pub(crate) struct Held {
+    pub(crate) pss_bytes: u64,
+    pub(crate) descriptors: u64,
 }
 
-/// Does `work` and says what it took.
-pub(crate) fn timed<T>(
-    process: Option<&Process>,
-    work: impl FnOnce() -> Result<T, LoadError>,
-) -> Result<(T, Cost), LoadError> {
-    let cpu = || process.map(Process::cpu).transpose();
-    let waited = || process.map(Process::waited);
-    let since = |before: Option<Duration>, after: Option<Duration>| {
-        let both = after.zip(before);
-        both.map(|(after, before)| after.saturating_sub(before))
-    };
-    let started = Instant::now();
-    let (proxy_waited, load_waited) = (waited(), load_waited());
-    let (proxy_cpu, load_cpu) = (cpu()?, load_thread_cpu()?);
-    let done = work()?;
-    let cost = Cost {
-        proxy_cpu: since(proxy_cpu, cpu()?),
-        load_cpu: load_thread_cpu()?.saturating_sub(load_cpu),
-        proxy_waited: since(proxy_waited, waited()),
-        load_waited: self::load_waited().saturating_sub(load_waited),
-        wall: started.elapsed(),
-    };
-    Ok((done, cost))
+/// What the calling thread has spent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnThread {
+    pub(crate) cpu: Duration,
+    pub(crate) waited: Duration,
 }
 
-fn load_thread_cpu() -> Result<Duration, LoadError> {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-        .map(Duration::from)
-        .map_err(LoadError::errno("reading the clock of the load thread"))
+impl OwnThread {
+    pub(crate) fn now() -> Result<Self, LoadError> {
+        let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map_err(LoadError::errno("reading the clock of the load thread"))?;
+        Ok(Self {
+            cpu: cpu.into(),
+            waited: schedule_times(Path::new("/proc/thread-self/schedstat")).1,
+        })
+    }
+
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
 }
 
-fn load_waited() -> Duration {
-    waited(Path::new("/proc/thread-self/schedstat"))
-}
-
-/// The second number of a `schedstat`: time on a run queue. Zero where the kernel does not keep it, or the thread
-/// ended.
-fn waited(path: &Path) -> Duration {
+/// The numbers of a `schedstat`: time on a core, and ready for one. Zero where the kernel does not keep them, or the
+/// thread ended.
+fn schedule_times(path: &Path) -> (Duration, Duration) {
     let line = fs::read_to_string(path).unwrap_or_default();
-    let nanoseconds = line.split_ascii_whitespace().nth(1);
-    Duration::from_nanos(nanoseconds.and_then(|text| text.parse().ok()).unwrap_or(0))
+    let mut times = line
+        .split_ascii_whitespace()
+        .map(|text| Duration::from_nanos(text.parse().unwrap_or(0)));
+    (
+        times.next().unwrap_or_default(),
+        times.next().unwrap_or_default(),
+    )
+}
+
+/// User and system time of a `stat`, in ticks: its 14th and 15th field, behind a name that may hold anything.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// Voluntary and involuntary switches of a `status`.
+fn switches(status: &str) -> (u64, u64) {
+    let count = |key: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(key));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(0)
+    };
+    (
+        count("voluntary_ctxt_switches:"),
+        count("nonvoluntary_ctxt_switches:"),
+    )
 }
 
 fn children(pid: u32) -> Vec<u32> {
@@ -165,19 +248,25 @@ mod tests {
     use std::process::Command;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+    use std::time::Instant;
+
+    fn spin_for(work: Duration) -> impl Fn() {
+        move || {
+            let before = OwnThread::now().unwrap();
+            while OwnThread::now().unwrap().since(&before).cpu < work {}
+        }
+    }
 
     #[test]
     fn cpu_of_threads_that_have_ended_counts() {
         let own = Process::alone(std::process::id()).unwrap();
+        let (before, this) = (own.spent().unwrap(), OwnThread::now().unwrap());
         let work = Duration::from_millis(30);
-        let spin = move || while load_thread_cpu().unwrap() < work {};
-        let ((), cost) = timed(Some(&own), || {
-            std::thread::spawn(spin).join().unwrap();
-            Ok(())
-        })
-        .unwrap();
-        assert!(cost.proxy_cpu.unwrap() >= work, "{cost:?}");
-        assert!(cost.load_cpu < work, "{cost:?}");
+        thread::spawn(spin_for(work)).join().unwrap();
+        let spent = own.spent().unwrap().since(&before);
+        assert!(spent.cpu >= work, "{spent:?}");
+        let this = OwnThread::now().unwrap().since(&this);
+        assert!(this.cpu < work, "{this:?}");
     }
 
     #[test]
@@ -188,22 +277,57 @@ mod tests {
             assert!(core_affinity::set_for_current(core));
             while !until() {}
         };
-        let cost = thread::scope(|scope| {
+        let spent = thread::scope(|scope| {
             scope.spawn(|| spin(&|| done.load(Ordering::Relaxed)));
             let measured = scope.spawn(|| {
                 let started = Instant::now();
-                let enough = || started.elapsed() > Duration::from_millis(100);
-                let spin_on = || {
-                    spin(&enough);
-                    Ok(())
-                };
-                timed(None, spin_on).unwrap().1
+                let before = OwnThread::now().unwrap();
+                spin(&|| started.elapsed() > Duration::from_millis(100));
+                OwnThread::now().unwrap().since(&before)
             });
-            let cost = measured.join().unwrap();
+            let spent = measured.join().unwrap();
             done.store(true, Ordering::Relaxed);
-            cost
+            spent
         });
-        assert!(cost.load_waited > Duration::from_millis(10), "{cost:?}");
+        assert!(spent.waited > Duration::from_millis(10), "{spent:?}");
+    }
+
+    #[test]
+    fn user_time_switches_and_descriptors_of_known_work_show() {
+        let own = Process::alone(std::process::id()).unwrap();
+        let before = own.spent().unwrap();
+        let held = own.held().unwrap();
+        let files: Vec<_> = (0..50)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let after = own.held().unwrap();
+        // Other tests open and close a few beside this one.
+        assert!(
+            after.descriptors >= held.descriptors + 30,
+            "{held:?} {after:?}"
+        );
+        drop(files);
+        // A thread that ends takes its switches with it, so this one has to sleep and spin itself.
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(100) {
+            std::hint::black_box(started);
+        }
+        let spent = own.spent().unwrap().since(&before);
+        assert!(spent.voluntary_switches >= 20, "{spent:?}");
+        let share = spent.user_share().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{spent:?}");
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_read_right() {
+        let stat = "77 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14";
+        assert_eq!(ticks(stat), Some((11, 12)));
+        assert_eq!(ticks("77"), None);
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(switches(status), (12, 3));
     }
 
     #[test]
@@ -220,9 +344,9 @@ mod tests {
             }
             assert!(started.elapsed() < Duration::from_millis(400), "{family:?}");
         };
-        family.cpu().unwrap();
+        family.spent().unwrap();
         shell.wait().unwrap();
-        assert!(matches!(family.cpu(), Err(LoadError::Process(_))));
+        assert!(matches!(family.spent(), Err(LoadError::Process(_))));
         assert!(Process::alone(shell.id()).is_err());
     }
 

@@ -35,6 +35,11 @@ impl Progress {
         self.show(&format!("[{}/{}] {what}{left}", self.begun, self.steps));
     }
 
+    /// Makes room for a table; the next step shows itself again.
+    pub(crate) fn clear(&self) {
+        self.show("");
+    }
+
     fn show(&self, line: &str) {
         if self.shown {
             // A terminal that is gone must not end a measurement.

@@ -19,7 +19,7 @@ pub(crate) use pair::Pair;
 pub(crate) use relay::Relay;
 pub(crate) use report::Report;
 pub(crate) use run::Run;
-pub(crate) use value::{Core, Cores, Names};
+pub(crate) use value::Role;
 
 const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
 const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);
@@ -67,28 +67,17 @@ pub(crate) fn parse() -> Result<Result<Command, String>, String> {
 
 /// What no option says alone.
 fn check(command: &Command) -> Result<(), String> {
-    let (workload, modes, rate) = match command {
-        Command::Run(run) if run.pid.is_some() && run.spawn.is_some() => {
-            return Err("--pid and --spawn exclude each other".to_owned());
-        }
-        Command::Run(run) => (run.workload, vec![run.mode], run.rate),
-        Command::Pair(pair) => (pair.workload, vec![pair.a_mode, pair.b_mode], pair.rate),
+    match command {
+        Command::Run(run) => run.check(),
+        Command::Pair(pair) => pair.check(),
         Command::Gate(gate) if gate.baseline.is_some() == gate.reference.is_some() => {
-            return Err("give either --baseline or --reference".to_owned());
+            Err("give either --baseline or --reference".to_owned())
         }
         Command::Report(report) if report.files.is_empty() => {
-            return Err("give at least one result file".to_owned());
+            Err("give at least one result file".to_owned())
         }
-        _ => return Ok(()),
-    };
-    let name = workload.name();
-    if !modes.into_iter().all(|mode| workload.takes(mode)) {
-        return Err(format!("{name} is no HTTP, which mode forward is for"));
+        _ => Ok(()),
     }
-    if rate.is_some() && !workload.takes_rate() {
-        return Err(format!("{name} has no --rate"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -124,7 +113,13 @@ mod tests {
         assert!(!typed("gate --baseline b"));
         assert!(!typed("report a.json"));
         assert!(!typed("run"));
-        assert!(!typed("run --workload W2"));
+        assert!(typed("run --workload W3 --rate 15000 --poisson"));
+        assert!(typed("run --workload W3 --closed --count 1000"));
+        assert!(typed(
+            "run --workload W3 --ramp-bound 1ms --ramp-percentile 99.9"
+        ));
+        assert!(typed("run --workload W9 --role origin --load-cores 0,2"));
+        assert!(!typed("run --workload W10"));
         assert!(!typed("pair --workload W1 --a x --b y --pairs 0"));
     }
 }

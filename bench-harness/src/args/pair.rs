@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use super::value::{Core, core_of, count_of, duration_of, mode_of, rate_of, wait_of};
+use super::value::{
+    Core, Cores, core_of, cores_of, count_of, duration_of, mode_of, rate_of, wait_of,
+};
 use super::{DURATION, ORIGIN, PROXY, WARM_UP};
+use crate::catalogue::{Choice, Entry};
 use crate::load::{Mode, Wait};
-use crate::workload::Workload;
+use crate::measure::{Bench, From, Opponent, milliseconds};
+use crate::plan::{Pace, Plan, Stop};
 
 /// run a workload against two commands by turns (A B B A ...), each freshly started for every run, and compare them
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "pair", help_triggers("-h", "--help"))]
 pub(crate) struct Pair {
-    /// what to run: W1, W3, W4, W5, W8, W9, W12, W16 or ping; see `list`
-    #[argh(option)]
-    pub(crate) workload: Workload,
+    /// what to run; see `list`
+    #[argh(option, from_str_fn(Entry::named))]
+    pub(crate) workload: &'static Entry,
 
     /// shell command that starts A
     #[argh(option)]
@@ -80,9 +84,10 @@ pub(crate) struct Pair {
     #[argh(option, default = "Core(Some(1))", from_str_fn(core_of))]
     pub(crate) core: Core,
 
-    /// core that the load is pinned to, or none [default: 0]
-    #[argh(option, default = "Core(Some(0))", from_str_fn(core_of))]
-    pub(crate) load_core: Core,
+    /// cores that the load is pinned to, with commas between, each with a thread that has its own clients and its own
+    /// origin; or none [default: 0]
+    #[argh(option, default = "Cores(vec![0])", from_str_fn(cores_of))]
+    pub(crate) load_cores: Cores,
 
     /// what the load does while it has nothing to do: sleep or spin [default: sleep]
     #[argh(option, default = "Wait::Sleep", from_str_fn(wait_of))]
@@ -91,4 +96,54 @@ pub(crate) struct Pair {
     /// write the result to this file too, as JSON
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
+}
+
+impl Pair {
+    /// The points that were asked for.
+    pub(crate) fn plans(&self) -> Vec<Plan> {
+        self.workload.plans(&Choice {
+            connections: self.connections,
+            payload: self.bytes,
+            pace: self.rate.map_or(Pace::Closed, |rate| Pace::Fixed { rate }),
+            stop: Stop::After {
+                ms: milliseconds(self.duration),
+            },
+        })
+    }
+
+    pub(crate) fn bench(&self) -> Bench {
+        Bench {
+            origin: self.origin,
+            has_origin: true,
+            wait: self.load_wait,
+            core: self.core.0,
+            load_cores: self.load_cores.0.clone(),
+            warm_up: self.warm_up,
+        }
+    }
+
+    /// A and B.
+    pub(crate) fn opponents(&self) -> [Opponent; 2] {
+        let of = |proxy, mode, command: &str| Opponent {
+            proxy,
+            mode,
+            from: From::Command(command.to_owned()),
+        };
+        [
+            of(self.a_proxy, self.a_mode, &self.a),
+            of(self.b_proxy, self.b_mode, &self.b),
+        ]
+    }
+
+    /// What no option says alone.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let bench = self.bench();
+        for opponent in self.opponents() {
+            self.workload.check(opponent.command())?;
+            for plan in self.plans() {
+                bench.check(&opponent, self.workload, &plan)?;
+            }
+        }
+        Ok(())
+    }
 }

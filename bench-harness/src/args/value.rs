@@ -19,6 +19,26 @@ pub(crate) enum Names {
     These(Vec<String>),
 }
 
+/// Which ends of the load this program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Clients and origin.
+    Both,
+    /// The clients; the origin runs elsewhere.
+    Load,
+    /// The origin; the clients run elsewhere.
+    Origin,
+}
+
+pub(crate) fn role_of(text: &str) -> Result<Role, String> {
+    match text {
+        "both" => Ok(Role::Both),
+        "load" => Ok(Role::Load),
+        "origin" => Ok(Role::Origin),
+        _ => Err("give both, load or origin".to_owned()),
+    }
+}
+
 pub(crate) fn mode_of(text: &str) -> Result<Mode, String> {
     match text {
         "connect" => Ok(Mode::Connect),

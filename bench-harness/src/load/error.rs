@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::result::latency::MixedClocks;
+
 /// Why a run is void.
 #[derive(Debug)]
 pub(crate) enum LoadError {
@@ -19,7 +21,7 @@ pub(crate) enum LoadError {
     /// The origin was asked for something that no client asks for.
     Unasked { request: String },
     /// An open loop fell behind its plan.
-    Late { rate: u64, achieved: f64 },
+    Late { planned: f64, achieved: f64 },
     /// A side ended while bytes were still owed.
     EarlyEnd { doing: &'static str },
     /// The byte at this position of its stream is not the one that was sent.
@@ -28,6 +30,12 @@ pub(crate) enum LoadError {
     Surplus { expected: u64, came: u64 },
     /// Fewer bytes arrived at one end than left the other, though both had time.
     Stalled { doing: &'static str },
+    /// No rate at all met the bound of a ramp.
+    NothingHeld { bound_us: u64, percentile: f64 },
+    /// What the origin has to be told, it cannot be told where it is.
+    ElsewhereOrigin,
+    /// Latencies from planned times met latencies from the asking.
+    MixedClocks,
     /// The measured process is not there any more, or its figures are not readable.
     Process(String),
 }
@@ -47,6 +55,12 @@ impl LoadError {
     }
 }
 
+impl From<MixedClocks> for LoadError {
+    fn from(_: MixedClocks) -> Self {
+        Self::MixedClocks
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,9 +71,9 @@ impl fmt::Display for LoadError {
             Self::Unasked { request } => {
                 write!(formatter, "the origin got what no client sent: {request:?}")
             }
-            Self::Late { rate, achieved } => write!(
+            Self::Late { planned, achieved } => write!(
                 formatter,
-                "{achieved:.0} a second were answered where {rate} were planned, which is less than 99 %"
+                "{achieved:.0} a second were answered where {planned:.0} were planned, which is less than 99 %"
             ),
             Self::EarlyEnd { doing } => {
                 write!(formatter, "the connection ended early while {doing}")
@@ -73,6 +87,20 @@ impl fmt::Display for LoadError {
                 "{came} bytes came where {expected} were sent: something was added"
             ),
             Self::Stalled { doing } => write!(formatter, "nothing moved any more while {doing}"),
+            Self::NothingHeld {
+                bound_us,
+                percentile,
+            } => write!(
+                formatter,
+                "no rate that was tried has a P{percentile} of {bound_us} us or less"
+            ),
+            Self::ElsewhereOrigin => write!(
+                formatter,
+                "its origin has to be told when to send, which it can only be within this program"
+            ),
+            Self::MixedClocks => {
+                write!(formatter, "latencies of two clocks were about to be merged")
+            }
             Self::Process(what) => write!(formatter, "{what}"),
         }
     }

@@ -1,7 +1,6 @@
-//! One question and its answer: so many bytes out, so many back, checked.
+//! One question and its answer: so many bytes out, so many back, checked. When it began is the business of who asks.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use crate::load::error::LoadError;
 use crate::load::question::Question;
@@ -16,19 +15,17 @@ pub(crate) struct Exchange {
     head: Vec<u8>,
     has_head: bool,
     received: usize,
-    started: Instant,
 }
 
 impl Exchange {
-    /// A round trip whose clock started at `started`; nothing is sent yet.
-    pub(crate) fn new(question: Question, started: Instant) -> Self {
+    /// A round trip of which nothing is sent yet.
+    pub(crate) fn new(question: Question) -> Self {
         Self {
             question,
             sent: 0,
             head: Vec::new(),
             has_head: false,
             received: 0,
-            started,
         }
     }
 
@@ -43,34 +40,34 @@ impl Exchange {
         Ok(())
     }
 
-    /// Goes on after an event; the latency once the whole answer is there.
+    /// Goes on after an event; true once the whole answer is there.
     pub(crate) fn advance(
         &mut self,
         socket: &TcpStream,
         readiness: Readiness,
         scratch: &mut Scratch,
-    ) -> Result<Option<Duration>, LoadError> {
+    ) -> Result<bool, LoadError> {
         if self.sent < self.question.length() && readiness.writable {
             self.push(socket, scratch)?;
         }
         if !readiness.readable {
-            return Ok(None);
+            return Ok(false);
         }
         let doing = "waiting for an answer";
         loop {
             let came =
                 socket::receive(socket, &mut scratch.buffer).map_err(LoadError::io(doing))?;
             let came = match came {
-                None => return Ok(None),
+                None => return Ok(false),
                 Some(0) => return Err(LoadError::EarlyEnd { doing }),
                 Some(came) => came,
             };
             if self.take(came, scratch)? {
-                return Ok(Some(self.started.elapsed()));
+                return Ok(true);
             }
             // A short read has emptied the socket, and more will raise an event.
             if came < scratch.buffer.len() {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }
@@ -120,9 +117,9 @@ mod tests {
 
     use std::net::{Ipv4Addr, SocketAddr};
 
-    use crate::load::origin::Service;
     use crate::load::pattern::Pattern;
     use crate::load::{Mode, Target, Wait, http, websocket};
+    use crate::plan::Scenario;
 
     const BYTES: usize = 300;
 
@@ -134,17 +131,18 @@ mod tests {
             origin: address,
             mode: Mode::Forward,
             wait: Wait::Sleep,
+            has_origin: true,
         };
         let mut scratch = Scratch {
             buffer: vec![0; 1024].into_boxed_slice(),
             pattern: Pattern::new(),
         };
-        let services = [
-            (Service::Http, http::body_head(BYTES as u64)),
-            (Service::WebSocket, websocket::header(BYTES)),
+        let scenarios = [
+            (Scenario::Get, http::body_head(BYTES as u64)),
+            (Scenario::WebSocketEcho, websocket::header(BYTES)),
         ];
-        for (service, head) in services {
-            let questions = Question::written(service, &target, BYTES, &scratch.pattern);
+        for (scenario, head) in scenarios {
+            let questions = Question::written(scenario, &target, BYTES, &scratch.pattern);
             let question = &questions[3];
             let answer = [head, scratch.pattern.copy(question.seed, BYTES)].concat();
             let mut take = |exchange: &mut Exchange, bytes: &[u8]| {
@@ -152,13 +150,13 @@ mod tests {
                 exchange.take(bytes.len(), &scratch)
             };
             for cut in 1..answer.len() {
-                let mut exchange = Exchange::new(question.clone(), Instant::now());
+                let mut exchange = Exchange::new(question.clone());
                 assert!(!take(&mut exchange, &answer[..cut]).unwrap());
                 assert!(take(&mut exchange, &answer[cut..]).unwrap());
                 let more = take(&mut exchange, &[0]);
                 assert!(matches!(more, Err(LoadError::Surplus { .. })), "{more:?}");
             }
-            let mut other = Exchange::new(questions[4].clone(), Instant::now());
+            let mut other = Exchange::new(questions[4].clone());
             let taken = take(&mut other, &answer);
             assert!(matches!(taken, Err(LoadError::Corrupt { .. })), "{taken:?}");
         }

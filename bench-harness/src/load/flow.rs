@@ -52,7 +52,8 @@ pub(crate) struct Flow {
     seed: u64,
     readable: bool,
     writable: bool,
-    stopped: bool,
+    /// Nothing is sent beyond this.
+    limit: u64,
     pub(crate) sent: u64,
     pub(crate) received: u64,
 }
@@ -65,7 +66,10 @@ impl Flow {
             seed,
             readable: true,
             writable: true,
-            stopped: true,
+            limit: match (shape, end) {
+                (Shape::Turns { .. }, End::Origin) => u64::MAX, // it only answers
+                _ => 0,
+            },
             sent: 0,
             received: 0,
         }
@@ -104,9 +108,22 @@ impl Flow {
         Some(Self::new(shape, End::Origin, seed))
     }
 
-    /// Sends from now on, or sends no more; receiving goes on.
+    /// Sends from now on without end, or no more, but to the end of a turn that has begun; receiving goes on.
     pub(crate) fn set_stopped(&mut self, stopped: bool) {
-        self.stopped = stopped;
+        self.limit = match (self.shape, self.end) {
+            (Shape::Turns { .. }, End::Origin) => return,
+            (Shape::Turns { bytes }, End::Client) if stopped => {
+                self.limit.min(self.sent.div_ceil(bytes) * bytes)
+            }
+            (Shape::Turns { .. }, End::Client) => self.limit,
+            _ if stopped => self.sent,
+            _ => u64::MAX,
+        };
+    }
+
+    /// Of turns, the client's end: so many more bytes may be sent once they flow.
+    pub(crate) fn allow(&mut self, bytes: u64) {
+        self.limit = self.sent.saturating_add(bytes);
     }
 
     /// Moves what can be moved, within a budget.
@@ -134,14 +151,14 @@ impl Flow {
     }
 
     /// Position up to which this end may send.
-    fn send_limit(&self) -> u64 {
-        match (self.shape, self.end) {
-            _ if self.stopped => self.sent,
+    pub(crate) fn send_limit(&self) -> u64 {
+        let by_turn = match (self.shape, self.end) {
             (Shape::OneWay, End::Client) => 0,
             (Shape::OneWay, End::Origin) | (Shape::Duplex, _) => u64::MAX,
             (Shape::Turns { bytes }, End::Client) => (self.received / bytes + 1) * bytes,
             (Shape::Turns { bytes }, End::Origin) => self.received / bytes * bytes,
-        }
+        };
+        by_turn.min(self.limit)
     }
 
     /// Receives once; true at the end of the stream.
@@ -214,14 +231,20 @@ mod tests {
         let mut client = Flow::new(shape, End::Client, 1);
         let mut origin = Flow::new(shape, End::Origin, 1);
         assert_eq!(client.send_limit(), 0, "nothing moves before the start");
-        client.set_stopped(false);
+        client.allow(20);
         origin.set_stopped(false);
         assert_eq!((client.send_limit(), origin.send_limit()), (10, 0));
         origin.received = 9;
         assert_eq!(origin.send_limit(), 0);
         origin.received = 10;
         assert_eq!(origin.send_limit(), 10);
+        client.sent = 11;
         client.received = 10;
         assert_eq!(client.send_limit(), 20);
+        client.set_stopped(true);
+        assert_eq!(client.send_limit(), 20, "a turn that has begun is finished");
+        client.sent = 20;
+        client.received = 20;
+        assert_eq!(client.send_limit(), 20, "and no other begins");
     }
 }

@@ -1,5 +1,5 @@
 //! The load: clients and the origin in one thread on one epoll, so that they are cheap and one core holds both ends
-//! of 9,000 tunnels. What is sent, and when it is enough, is the business of `workload`; the origin
+//! of 9,000 tunnels. What is sent, and when it is enough, is the business of `scenario`; the origin
 //! is moved from here, unseen by it. It measures nothing and never looks at the proxy process.
 
 pub(crate) mod error;
@@ -9,7 +9,9 @@ pub(crate) mod http;
 pub(crate) mod origin;
 pub(crate) mod pattern;
 pub(crate) mod question;
+pub(crate) mod random;
 pub(crate) mod socket;
+pub(crate) mod source;
 pub(crate) mod tunnel;
 mod web;
 mod websocket;
@@ -25,6 +27,7 @@ use crate::load::origin::{Origin, Service};
 use crate::load::pattern::{CHUNK_BYTES_MAX, Pattern};
 use crate::load::question::Question;
 use crate::load::tunnel::{Handshake, Tunnel};
+use crate::plan::{Plan, Scenario};
 
 /// Longest silence before a run is void.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
@@ -50,6 +53,17 @@ pub(crate) enum Mode {
     Forward,
 }
 
+impl Mode {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tcp => "tcp",
+            Self::Forward => "forward",
+        }
+    }
+}
+
 /// What the load thread does when nothing is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -66,6 +80,8 @@ pub(crate) struct Target {
     pub(crate) origin: SocketAddr,
     pub(crate) mode: Mode,
     pub(crate) wait: Wait,
+    /// The origin is this program's own; otherwise it listens there already.
+    pub(crate) has_origin: bool,
 }
 
 /// What an event says about a socket.
@@ -107,7 +123,8 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) scratch: Scratch,
-    pub(crate) origin: Origin,
+    /// None where it is another program's.
+    pub(crate) origin: Option<Origin>,
     target: Target,
     service: Service,
     /// Bytes of a plain question.
@@ -125,18 +142,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Listens as the origin, whose clients will ask for `bytes` at a time; nothing is dialled yet.
-    pub(crate) fn new(target: Target, service: Service, bytes: usize) -> Result<Self, LoadError> {
+    /// Listens as the origin that `plan` needs; nothing is dialled yet.
+    pub(crate) fn new(target: Target, plan: &Plan) -> Result<Self, LoadError> {
+        let (service, bytes) = (Service::of(plan.scenario), plan.payload);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(LoadError::errno("creating an epoll instance"))?;
-        let origin = Origin::listen(target.origin, service)?;
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER);
-        epoll
-            .add(origin.listener(), event)
-            .map_err(LoadError::errno("watching the origin's listener"))?;
         let buffer = vec![0; CHUNK_BYTES_MAX].into_boxed_slice();
         let pattern = Pattern::new();
-        let questions = Question::written(service, &target, bytes, &pattern);
+        let origin = match target.has_origin {
+            true => Some(listen(&epoll, target.origin, plan, &pattern)?),
+            false => None,
+        };
+        let questions = Question::written(plan.scenario, &target, bytes, &pattern);
         Ok(Self {
             scratch: Scratch { buffer, pattern },
             origin,
@@ -203,12 +220,15 @@ impl Load {
         doing: &'static str,
     ) -> Result<(), LoadError> {
         ready.clear();
-        let busy = !self.again.is_empty() || self.origin.has_work();
+        let origin = self.origin.as_ref();
+        let busy = !self.again.is_empty() || origin.is_some_and(Origin::has_work);
         ready.extend(self.again.drain(..).map(|client| Ready {
             client,
             readiness: Readiness::default(),
         }));
-        self.origin.resume(&mut self.scratch)?;
+        if let Some(origin) = &mut self.origin {
+            origin.resume(&mut self.scratch)?;
+        }
         let timeout = match self.target.wait {
             Wait::Sleep if !busy => EpollTimeout::from(self.sleep_ms()),
             _ => EpollTimeout::ZERO,
@@ -219,18 +239,18 @@ impl Load {
             .map_err(LoadError::errno("waiting for events"))?;
         for event in &self.events[..count] {
             let readiness = Readiness::from(event.events());
-            match event.data() {
-                TOKEN_LISTENER => {
+            match (event.data(), &mut self.origin) {
+                (TOKEN_LISTENER, Some(origin)) => {
                     let epoll = &self.epoll;
-                    self.origin.accept(|socket, index| {
+                    origin.accept(|socket, index| {
                         watch(epoll, socket, TOKEN_ORIGIN | index as u64)
                     })?;
                 }
-                token if token & TOKEN_ORIGIN != 0 => {
+                (token, Some(origin)) if token & TOKEN_ORIGIN != 0 => {
                     let index = (token & !TOKEN_ORIGIN) as usize;
-                    self.origin.ready(index, readiness, &mut self.scratch)?;
+                    origin.ready(index, readiness, &mut self.scratch)?;
                 }
-                token => ready.push(Ready {
+                (token, _) => ready.push(Ready {
                     client: token as usize,
                     readiness,
                 }),
@@ -246,10 +266,24 @@ impl Load {
         }
         let mut ready = Vec::new();
         self.moved = Instant::now();
-        while self.origin.open() > 0 {
+        while self.origin.as_ref().is_some_and(|origin| origin.open() > 0) {
             self.turn(&mut ready, "waiting for closed connections to end")?;
         }
         Ok(())
+    }
+
+    /// Connections that the origin has ever been given, where it is known.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.origin.as_ref().map_or(0, Origin::accepted)
+    }
+
+    /// Answers as the origin and does nothing else, until an error ends it.
+    pub(crate) fn serve(&mut self) -> Result<(), LoadError> {
+        let mut ready = Vec::new();
+        loop {
+            self.moved = Instant::now(); // a silence means that nobody asks
+            self.turn(&mut ready, "answering")?;
+        }
     }
 
     /// Forgets a silence that was meant.
@@ -275,6 +309,25 @@ impl Load {
         }
         Ok(())
     }
+}
+
+/// The origin of `plan`.
+fn listen(
+    epoll: &Epoll,
+    address: SocketAddr,
+    plan: &Plan,
+    pattern: &Pattern,
+) -> Result<Origin, LoadError> {
+    let frames = match plan.scenario {
+        Scenario::WebSocketStream => source::frames(plan.payload, pattern),
+        _ => source::Frames::default(),
+    };
+    let origin = Origin::listen(address, Service::of(plan.scenario), frames)?;
+    let event = EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER);
+    epoll
+        .add(origin.listener(), event)
+        .map_err(LoadError::errno("watching the origin's listener"))?;
+    Ok(origin)
 }
 
 fn watch(epoll: &Epoll, socket: &std::net::TcpStream, token: u64) -> Result<(), LoadError> {

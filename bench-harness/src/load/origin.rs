@@ -1,6 +1,7 @@
 //! The origin: echoes what comes, answers bulk tunnels with the stream they announce, or speaks HTTP (`web`). It takes
 //! any number of connections, ends with its client, and counts nothing but what `workload` asks for.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -8,8 +9,10 @@ use slab::Slab;
 
 use crate::load::error::LoadError;
 use crate::load::flow::{ANNOUNCEMENT_BYTES, Flow, Step};
+use crate::load::source::{Frames, Source};
 use crate::load::web::Web;
 use crate::load::{Readiness, Scratch, socket};
+use crate::plan::Scenario;
 
 /// Connections accepted in a row before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -23,8 +26,33 @@ pub(crate) enum Service {
     Bulk,
     /// Answers GETs.
     Http,
-    /// Echoes WebSocket messages.
+    /// Echoes WebSocket messages and answers pings.
     WebSocket,
+    /// Sends WebSocket messages.
+    Stream,
+}
+
+impl Service {
+    /// What a scenario needs.
+    pub(crate) fn of(scenario: Scenario) -> Self {
+        match scenario {
+            Scenario::Fresh | Scenario::Burst | Scenario::Echo | Scenario::IdleTunnels => {
+                Self::Echo
+            }
+            Scenario::BulkTurns | Scenario::BulkOneWay | Scenario::BulkDuplex => Self::Bulk,
+            Scenario::Get => Self::Http,
+            Scenario::WebSocketEcho
+            | Scenario::WebSocketPing
+            | Scenario::WebSocketUpgrade
+            | Scenario::IdleWebSockets => Self::WebSocket,
+            Scenario::WebSocketStream => Self::Stream,
+        }
+    }
+
+    /// Whether its connections are upgraded before they stand.
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::WebSocket | Self::Stream)
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +67,7 @@ enum State {
     },
     Bulk(Flow),
     Web(Web),
+    Source(Source),
 }
 
 #[derive(Debug)]
@@ -58,10 +87,18 @@ pub(crate) struct Origin {
     again: Vec<usize>,
     flowing: bool,
     accepted: u64,
+    frames: Frames,
+    /// Connections that have become streams, by the number they were announced with.
+    streams: BTreeMap<u64, usize>,
 }
 
 impl Origin {
-    pub(crate) fn listen(address: SocketAddr, service: Service) -> Result<Self, LoadError> {
+    /// Listens; `frames` are for the service that sends messages.
+    pub(crate) fn listen(
+        address: SocketAddr,
+        service: Service,
+        frames: Frames,
+    ) -> Result<Self, LoadError> {
         let listener = socket::listen(address).map_err(LoadError::io("listening as the origin"))?;
         Ok(Self {
             listener,
@@ -70,6 +107,8 @@ impl Origin {
             again: Vec::new(),
             flowing: false,
             accepted: 0,
+            frames,
+            streams: BTreeMap::new(),
         })
     }
 
@@ -110,6 +149,50 @@ impl Origin {
         }
     }
 
+    /// Streams that have been announced.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Messages that all streams have sent or may still send.
+    pub(crate) fn messages_due(&self) -> u64 {
+        let streams = self.streams.values();
+        let sources = streams.filter_map(|&index| match &self.connections.get(index)?.state {
+            State::Source(source) => Some(source.due()),
+            _ => None,
+        });
+        sources.sum()
+    }
+
+    /// One stream may send so many messages more.
+    pub(crate) fn allow(&mut self, stream: u64, messages: u64) {
+        let index = self.streams.get(&stream).copied();
+        if let Some(index) = index {
+            self.with_source(index, |source| source.allow(messages));
+        }
+    }
+
+    /// All streams send without end, or no more.
+    pub(crate) fn set_streaming(&mut self, streaming: bool) {
+        let indexes: Vec<usize> = self.streams.values().copied().collect();
+        for index in indexes {
+            self.with_source(index, |source| match streaming {
+                true => source.allow(u64::MAX),
+                false => source.stop(),
+            });
+        }
+    }
+
+    fn with_source(&mut self, index: usize, change: impl FnOnce(&mut Source)) {
+        let connection = self.connections.get_mut(index);
+        if let Some(State::Source(source)) = connection.map(|connection| &mut connection.state) {
+            change(source);
+            if !self.again.contains(&index) {
+                self.again.push(index);
+            }
+        }
+    }
+
     /// Whether a connection can go on although no event will say so.
     pub(crate) fn has_work(&self) -> bool {
         !self.again.is_empty()
@@ -141,6 +224,7 @@ impl Origin {
                     length: 0,
                 },
                 Service::Http | Service::WebSocket => State::Web(Web::default()),
+                Service::Stream => State::Web(Web::stream()),
             };
             self.accepted += 1;
             place.insert(Connection {
@@ -170,6 +254,12 @@ impl Origin {
             }
             other => other?,
         };
+        if let State::Web(web) = &connection.state
+            && let Some(number) = web.announced()
+        {
+            connection.state = State::Source(Source::new(self.frames.clone()));
+            self.streams.insert(number, index);
+        }
         match step {
             Step::Wait => {}
             Step::Again if self.again.contains(&index) => {}
@@ -207,6 +297,7 @@ impl Connection {
         }
         match &mut self.state {
             State::Bulk(flow) => flow.step(&self.socket, readiness, scratch),
+            State::Source(source) => source.step(&self.socket, readiness, scratch),
             State::Web(web) => web.step(&self.socket, readiness, scratch),
             _ => self.echo(readiness, scratch),
         }

@@ -1,17 +1,25 @@
-//! What a client asks: plain bytes that are echoed, a GET, or a WebSocket message. The bytes of the last two are
+//! What a client asks: plain bytes that are echoed, a GET, a WebSocket message or ping. All but the first are
 //! written before the run, some of each, so that asking costs the load one system call and no more.
 
 use std::rc::Rc;
 
 use crate::load::error::LoadError;
 use crate::load::http::{self, Answer};
-use crate::load::origin::Service;
 use crate::load::pattern::{CHUNK_BYTES_MAX, Pattern};
 use crate::load::{Target, websocket};
+use crate::plan::Scenario;
 
 /// Different questions of a run, which clients take by turns: an answer that goes to the wrong client is seen unless
 /// both have the same one, and those of 64 KiB still fit a cache.
-const QUESTIONS: u64 = 16;
+pub(crate) const QUESTIONS: u64 = 16;
+
+/// Most bytes of all questions together; there are two at least.
+const QUESTIONS_BYTES_MAX: usize = 1 << 20;
+
+/// The payload of question, or of message, number `number`.
+pub(crate) fn seed_of(number: u64) -> u64 {
+    (number + 1) * 7_919
+}
 
 /// A question, and so its answer: a head, then `bytes` of the payload of `seed`.
 #[derive(Debug, Clone)]
@@ -44,26 +52,31 @@ impl Question {
         }
     }
 
-    /// The questions to a `service` that has them written before, none for others.
+    /// The questions of a scenario that has them written before, none for others.
     pub(crate) fn written(
-        service: Service,
+        scenario: Scenario,
         target: &Target,
         bytes: usize,
         pattern: &Pattern,
     ) -> Vec<Self> {
         let write = |seed: u64| {
-            let (wire, head) = match service {
-                Service::Echo | Service::Bulk => return None,
-                Service::Http => (
+            // An odd factor: no two masks are alike, and none is zero.
+            let mask = (seed as u32).wrapping_mul(0x9e37_79b1).to_be_bytes();
+            let payload = || pattern.copy(seed, bytes);
+            let (wire, head) = match scenario {
+                Scenario::Get => (
                     http::get(target.mode, target.origin, bytes, seed),
                     Head::Http(Answer::Body { bytes }),
                 ),
-                Service::WebSocket => {
-                    // An odd factor: no two masks are alike, and none is zero.
-                    let mask = (seed as u32).wrapping_mul(0x9e37_79b1).to_be_bytes();
-                    let frame = websocket::masked(pattern.copy(seed, bytes), mask);
-                    (frame, Head::Frame(websocket::header(bytes)))
-                }
+                Scenario::WebSocketEcho | Scenario::IdleWebSockets => (
+                    websocket::masked(payload(), mask),
+                    Head::Frame(websocket::header(bytes)),
+                ),
+                Scenario::WebSocketPing => (
+                    websocket::masked_ping(payload(), mask),
+                    Head::Frame(websocket::pong_header(bytes)),
+                ),
+                _ => return None,
             };
             let written = Some(Rc::new(Written { bytes: wire, head }));
             Some(Self {
@@ -72,8 +85,9 @@ impl Question {
                 written,
             })
         };
-        (1..=QUESTIONS)
-            .map_while(|count| write(count * 7_919))
+        let fitting = (QUESTIONS_BYTES_MAX / bytes.max(1)) as u64;
+        (0..QUESTIONS.min(fitting).max(2))
+            .map_while(|number| write(seed_of(number)))
             .collect()
     }
 

@@ -22,7 +22,7 @@ impl Handshake {
             request: http::connect(target.origin),
             answer: Answer::Tunnel,
         });
-        let upgrade = (service == Service::WebSocket).then(|| Self {
+        let upgrade = (service.is_websocket()).then(|| Self {
             request: http::upgrade(target.mode, target.origin),
             answer: Answer::Upgrade,
         });

@@ -1,5 +1,5 @@
 //! The origin's end of a connection that speaks HTTP: bodies for GETs, one after the other, or the echo of every
-//! message once it has been upgraded to a WebSocket.
+//! message once it has been upgraded to a WebSocket. A stream of messages is announced here, and sent by `source`.
 
 use std::net::TcpStream;
 
@@ -23,6 +23,9 @@ pub(crate) struct Web {
     owed: Vec<u8>,
     body: Body,
     upgraded: bool,
+    /// Its first message says which stream it is, which is then here.
+    is_stream: bool,
+    announced: Option<u64>,
     readable: bool,
 }
 
@@ -35,6 +38,19 @@ struct Body {
 }
 
 impl Web {
+    /// A connection over which messages are only sent, once they have been asked for.
+    pub(crate) fn stream() -> Self {
+        Self {
+            is_stream: true,
+            ..Self::default()
+        }
+    }
+
+    /// The stream that it has become.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
     /// Whether it may end now: it is neither asked nor answering.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.partial.is_empty() && self.owed.is_empty() && self.body.position == self.body.end
@@ -95,6 +111,13 @@ impl Web {
             let Some(frame) = websocket::echo(bytes)? else {
                 return Ok(false);
             };
+            if self.is_stream {
+                self.announced = announced(frame);
+                return match self.announced {
+                    Some(_) => Ok(true),
+                    None => Err(LoadError::Corrupt { position: 0 }),
+                };
+            }
             let sent = socket::send(socket, frame).map_err(LoadError::io(SENDING))?;
             self.owed.extend_from_slice(&frame[sent.unwrap_or(0)..]);
             return Ok(true);
@@ -141,4 +164,10 @@ impl Web {
         }
         Ok(Some(Step::Again))
     }
+}
+
+/// The number in the frame that announces a stream.
+fn announced(frame: &[u8]) -> Option<u64> {
+    let number: [u8; 8] = frame.get(2..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
 }

@@ -1,10 +1,13 @@
-//! WebSocket frames (RFC 6455 section 5.2) as the load needs them: each message is one binary frame, masked from the
-//! client, plain from the origin. Anything else is an error, so that a relay that takes messages apart is seen.
+//! WebSocket frames (RFC 6455 section 5.2) as the load needs them: each message is one binary frame, each ping one ping
+//! frame, masked from the client, plain from the origin. Anything else is an error, so that a relay that takes messages apart is seen.
 
 use crate::load::error::LoadError;
 
 /// FIN and the opcode of a binary message.
 const BINARY: u8 = 0x82;
+/// FIN and the opcodes of ping and pong (section 5.5).
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 const MASKED: u8 = 0x80;
 const MASK_BYTES: usize = 4;
 
@@ -25,6 +28,20 @@ pub(crate) fn header(bytes: usize) -> Vec<u8> {
     header
 }
 
+/// The start of the origin's pong with a payload of `bytes`, at most 125.
+pub(crate) fn pong_header(bytes: usize) -> Vec<u8> {
+    let mut header = header(bytes);
+    header[0] = PONG;
+    header
+}
+
+/// The client's ping with `payload`, at most 125 bytes of it.
+pub(crate) fn masked_ping(payload: Vec<u8>, mask: [u8; MASK_BYTES]) -> Vec<u8> {
+    let mut frame = masked(payload, mask);
+    frame[0] = PING;
+    frame
+}
+
 /// The client's frame around `payload`.
 pub(crate) fn masked(mut payload: Vec<u8>, mask: [u8; MASK_BYTES]) -> Vec<u8> {
     let mut frame = header(payload.len());
@@ -35,19 +52,19 @@ pub(crate) fn masked(mut payload: Vec<u8>, mask: [u8; MASK_BYTES]) -> Vec<u8> {
     frame
 }
 
-/// Turns the client's frame in `bytes` into the origin's, in place, once it is whole; a client never sends a message
-/// before it has the echo of the last.
+/// Turns the client's frame in `bytes` into the origin's, in place, once it is whole: a ping into its pong, a message
+/// into its echo. A client never sends one before it has the answer to the last.
 pub(crate) fn echo(bytes: &mut [u8]) -> Result<Option<&[u8]>, LoadError> {
     let length_bytes = match *bytes {
-        [] | [BINARY] => return Ok(None),
-        [BINARY, length, ..] if length & MASKED != 0 => match length & !MASKED {
+        [] | [BINARY | PING] => return Ok(None),
+        [BINARY | PING, length, ..] if length & MASKED != 0 => match length & !MASKED {
             127 => 8,
             126 => 2,
             _ => 0,
         },
         _ => {
             let start = &bytes[..bytes.len().min(14)];
-            let request = format!("no masked binary frame: {start:02x?}");
+            let request = format!("no masked binary frame or ping: {start:02x?}");
             return Err(LoadError::Unasked { request });
         }
     };
@@ -76,6 +93,9 @@ pub(crate) fn echo(bytes: &mut [u8]) -> Result<Option<&[u8]>, LoadError> {
     // The same header without a mask ends where the payload starts.
     bytes.copy_within(..header_bytes, MASK_BYTES);
     bytes[MASK_BYTES + 1] &= !MASKED;
+    if bytes[MASK_BYTES] == PING {
+        bytes[MASK_BYTES] = PONG;
+    }
     Ok(Some(&bytes[MASK_BYTES..]))
 }
 
@@ -112,6 +132,11 @@ mod tests {
         assert_eq!(frame, expected);
         let echoed = echo(&mut frame).unwrap().unwrap();
         assert_eq!(echoed, [0x82, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+        let mut ping = masked_ping(b"Hello".to_vec(), mask);
+        assert_eq!(ping[..2], [0x89, 0x85]);
+        let pong = echo(&mut ping).unwrap().unwrap();
+        assert_eq!(pong, [0x8a, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+        assert_eq!(pong_header(5), pong[..2]);
         assert_eq!(header(256), [0x82, 0x7e, 0x01, 0x00]);
         assert_eq!(header(65_536), [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0]);
     }

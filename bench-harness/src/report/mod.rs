@@ -1,52 +1,36 @@
-//! What a person and a program get to read: tables on standard output, one JSON file. Every line of a table starts
+//! What a person and a program get to read: tables on standard output. Every line of a table starts
 //! with the name of its figure, one word, and its columns are separated by blanks, so that scripts can rely on them.
 
 pub(crate) mod html;
 
-use std::fs;
 use std::io::{self, Write, stdout};
-use std::path::Path;
 
-use serde_json::{Value, json};
-
-use crate::figures::{self, Figure};
-use crate::host;
+use crate::figures;
 use crate::load::Mode;
-use crate::measure::{Comparison, Contender, From, Row, Setting};
-use crate::spread::Spread;
-use crate::workload::{Case, Workload};
-
-/// Raised whenever a field changes its meaning or goes away.
-const SCHEMA_VERSION: u32 = 1;
+use crate::measure::Measured;
+use crate::pair::{Comparison, Row};
+use crate::plan::Plan;
 
 /// Share of the time that a side may wait for its core before the table says so.
 const DISTURBED_PERCENT: f64 = 3.0;
 
-/// The workloads.
-pub(crate) fn list() -> io::Result<()> {
+/// The figures of one run.
+pub(crate) fn run(workload: &str, plan: &Plan, mode: Mode, measured: &Measured) -> io::Result<()> {
     let mut out = stdout().lock();
-    for workload in Workload::ALL {
-        let list = |numbers: &[usize]| {
-            let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-            numbers.join(", ")
-        };
-        let (connections, bytes) = (list(workload.connections()), list(workload.bytes()));
-        let (name, described) = (workload.name(), workload.describe());
+    writeln!(out, "{workload} {plan}, {}", mode.name())?;
+    for step in &measured.steps {
+        let held = if step.held { "held" } else { "not held" };
+        let (rate, achieved) = (step.rate, number(step.achieved));
+        let (p50, bounded) = (number(step.p50_us), number(step.bounded_us));
         writeln!(
             out,
-            "{name:<5} {described}; connections: {connections}; bytes: {bytes}"
+            "  step: {rate}/s planned, {achieved}/s achieved, median {p50} us, bounded percentile {bounded} us, {held}"
         )?;
     }
-    Ok(())
-}
-
-/// The figures of one run.
-pub(crate) fn run(workload: Workload, case: Case, figures: &[Figure]) -> io::Result<()> {
-    let mut out = stdout().lock();
-    writeln!(out, "{} {case}", workload.name())?;
+    let figures = &measured.figures;
     writeln!(out, "  {:<28} {:>6} {:>14}", "figure", "unit", "value")?;
     for figure in figures {
-        let (name, unit, value) = (&figure.name, figure.unit, number(figure.value));
+        let (name, unit, value) = (&figure.name, &figure.unit, number(figure.value));
         let main = mark(figure.main);
         writeln!(out, "  {name:<28} {unit:>6} {value:>14}{main}")?;
     }
@@ -57,15 +41,21 @@ pub(crate) fn run(workload: Workload, case: Case, figures: &[Figure]) -> io::Res
     writeln!(out)
 }
 
+/// A point that was left out.
+pub(crate) fn cannot(workload: &str, plan: &Plan, why: &str) -> io::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{workload} {plan}\n  not run: {why}\n")
+}
+
 /// What pairs of runs say; `names` are what A and B stand for.
 pub(crate) fn comparison(
-    workload: Workload,
+    workload: &str,
     names: [&str; 2],
     comparison: &Comparison,
 ) -> io::Result<()> {
     let mut out = stdout().lock();
-    let (pairs, case) = (comparison.pairs.len(), comparison.case);
-    writeln!(out, "{} {case}, {pairs} pairs", workload.name())?;
+    let (pairs, plan) = (comparison.pairs.len(), comparison.plan);
+    writeln!(out, "{workload} {plan}, {pairs} pairs")?;
     for (letter, name) in ["A", "B"].iter().zip(names) {
         writeln!(out, "  {letter}: {name}")?;
     }
@@ -84,7 +74,7 @@ pub(crate) fn comparison(
     writeln!(out)?;
     for row in &rows {
         let (a, b) = (number(row.a.median), number(row.b.median));
-        let (name, unit) = (&row.name, row.unit);
+        let (name, unit) = (&row.name, &row.unit);
         write!(out, "  {name:<28} {unit:>6} {a:>14} {b:>14}")?;
         let points = row.ratio.map(|ratio| {
             [
@@ -126,8 +116,9 @@ fn write_disturbance<'a>(
 }
 
 fn write_pairs(out: &mut impl Write, row: &Row, comparison: &Comparison) -> io::Result<()> {
-    let value = |figures: &[Figure]| {
-        let figure = figures.iter().find(|figure| figure.name == row.name);
+    let value = |measured: &Measured| {
+        let mut figures = measured.figures.iter();
+        let figure = figures.find(|figure| figure.name == row.name);
         figure.map_or(f64::NAN, |figure| figure.value)
     };
     for (index, [a, b]) in comparison.pairs.iter().enumerate() {
@@ -137,127 +128,6 @@ fn write_pairs(out: &mut impl Write, row: &Row, comparison: &Comparison) -> io::
         writeln!(out, "  pair {pair}: {name} A {a} B {b} A/B {ratio:.3}")?;
     }
     Ok(())
-}
-
-/// The result file of a single run for each number of connections.
-pub(crate) fn run_json(
-    setting: &Setting,
-    contender: &Contender,
-    cases: &[(Case, Vec<Figure>)],
-) -> Value {
-    let cases: Vec<Value> = cases
-        .iter()
-        .map(|(Case { connections, bytes }, figures)| {
-            json!({ "connections": connections, "bytes": bytes, "figures": figures_json(figures) })
-        })
-        .collect();
-    json!({
-        "schema_version": SCHEMA_VERSION,
-        "kind": "run",
-        "host": host::facts(),
-        "setting": setting_json(setting),
-        "contender": contender_json(contender),
-        "cases": cases,
-    })
-}
-
-/// The result file of pairs; `noise` is A against itself.
-pub(crate) fn pair_json(
-    setting: &Setting,
-    [a, b]: [&Contender; 2],
-    comparisons: &[Comparison],
-    noise: &[Comparison],
-) -> Value {
-    let all = |comparisons: &[Comparison]| -> Vec<Value> {
-        comparisons.iter().map(comparison_json).collect()
-    };
-    json!({
-        "schema_version": SCHEMA_VERSION,
-        "kind": "pair",
-        "host": host::facts(),
-        "setting": setting_json(setting),
-        "a": contender_json(a),
-        "b": contender_json(b),
-        "cases": all(comparisons),
-        "noise": all(noise),
-    })
-}
-
-/// Writes a result file.
-pub(crate) fn write_json(path: &Path, result: &Value) -> io::Result<()> {
-    fs::write(path, format!("{result:#}\n"))
-}
-
-fn comparison_json(comparison: &Comparison) -> Value {
-    let rows: Vec<Value> = comparison.rows().iter().map(row_json).collect();
-    let runs: Vec<Value> = comparison
-        .pairs
-        .iter()
-        .map(|[a, b]| json!({ "a": figures_json(a), "b": figures_json(b) }))
-        .collect();
-    let Case { connections, bytes } = comparison.case;
-    json!({ "connections": connections, "bytes": bytes, "figures": rows, "pairs": runs })
-}
-
-fn row_json(row: &Row) -> Value {
-    json!({
-        "name": row.name,
-        "unit": row.unit,
-        "main": row.main,
-        "a": spread_json(&row.a),
-        "b": spread_json(&row.b),
-        "ratio": row.ratio.as_ref().map(spread_json),
-    })
-}
-
-fn spread_json(spread: &Spread) -> Value {
-    json!({
-        "median": spread.median,
-        "lower_quartile": spread.lower_quartile,
-        "upper_quartile": spread.upper_quartile,
-        "min": spread.min,
-        "max": spread.max,
-    })
-}
-
-fn figures_json(figures: &[Figure]) -> Value {
-    let one = |figure: &Figure| {
-        let Figure {
-            name,
-            unit,
-            value,
-            main,
-        } = figure;
-        json!({ "name": name, "unit": unit, "value": value, "main": main })
-    };
-    figures.iter().map(one).collect()
-}
-
-fn setting_json(setting: &Setting) -> Value {
-    json!({
-        "workload": setting.workload.name(),
-        "measures": setting.workload.describe(),
-        "origin": setting.origin.to_string(),
-        "duration_ms": setting.timing.duration.as_millis() as u64,
-        "warm_up_ms": setting.timing.warm_up.as_millis() as u64,
-        "rate": setting.timing.rate,
-        "load_wait": format!("{:?}", setting.wait).to_lowercase(),
-        "core": setting.core,
-    })
-}
-
-fn contender_json(contender: &Contender) -> Value {
-    let (command, pid) = match &contender.from {
-        From::Command(command) => (Some(command), None),
-        From::Running(pid) => (None, *pid),
-    };
-    let mode = match contender.mode {
-        Mode::Connect => "connect",
-        Mode::Tcp => "tcp",
-        Mode::Forward => "forward",
-    };
-    let proxy = contender.proxy.to_string();
-    json!({ "proxy": proxy, "mode": mode, "command": command, "pid": pid })
 }
 
 fn mark(main: bool) -> &'static str {

@@ -36,6 +36,15 @@ impl Latencies {
         Self { clock, histogram }
     }
 
+    /// Of values and how often each was measured, as a file has them.
+    pub(crate) fn of(clock: Clock, counts: impl Iterator<Item = (u64, u64)>) -> Self {
+        let mut latencies = Self::new(clock);
+        for (value, count) in counts {
+            latencies.histogram.saturating_record_n(value, count);
+        }
+        latencies
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.clock
     }

@@ -3,7 +3,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// What is wrong with the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +25,21 @@ pub(crate) enum Fault {
     Accept,
     /// GETs are forwarded as they came, in absolute-form.
     Absolute,
+    /// Every tenth connection is answered 403.
+    RefuseTenth,
+    /// Nothing moves up for `STALL`, once, `STALL_AFTER` the first byte, which was then.
+    Stall(&'static OnceLock<Instant>),
 }
+
+/// How long a stalling proxy holds everything up.
+pub(crate) const STALL: Duration = Duration::from_millis(200);
+const STALL_AFTER: Duration = Duration::from_millis(400);
 
 impl Fault {
     /// What of it strikes the way up.
     fn up(self) -> Self {
         match self {
-            Self::Corrupt => self,
+            Self::Corrupt | Self::Stall(_) => self,
             _ => Self::None,
         }
     }
@@ -37,7 +47,7 @@ impl Fault {
     /// What of it strikes the way down.
     fn down(self) -> Self {
         match self {
-            Self::Corrupt => Self::None,
+            Self::Corrupt | Self::Stall(_) => Self::None,
             _ => self,
         }
     }
@@ -51,8 +61,12 @@ pub(crate) fn start(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        for client in listener.incoming() {
+        for (number, client) in listener.incoming().enumerate() {
             let client = client.unwrap();
+            let fault = match fault {
+                Fault::RefuseTenth if number % 10 == 9 => Fault::Refuse,
+                _ => fault,
+            };
             thread::spawn(move || serve(client, fault)); // a broken tunnel ends its thread only
         }
     });
@@ -140,6 +154,12 @@ fn relay(mut from: TcpStream, mut to: TcpStream, fault: Fault) -> io::Result<()>
         if count == 0 {
             return to.shutdown(Shutdown::Write);
         }
+        if let Fault::Stall(first) = fault {
+            let from = *first.get_or_init(Instant::now) + STALL_AFTER;
+            if from.elapsed() > Duration::ZERO {
+                thread::sleep((from + STALL).saturating_duration_since(Instant::now()));
+            }
+        }
         let mut bytes = buffer[..count].to_vec();
         let place = FAULT_POSITION.wrapping_sub(position);
         if place < count {
@@ -152,7 +172,7 @@ fn relay(mut from: TcpStream, mut to: TcpStream, fault: Fault) -> io::Result<()>
                         .shutdown(Shutdown::Both)
                         .and(to.shutdown(Shutdown::Both));
                 }
-                Fault::None | Fault::Refuse | Fault::Accept | Fault::Absolute => {}
+                _ => {}
             }
         }
         position += count;
