@@ -215,7 +215,10 @@ impl Underway<'_> {
                 start,
                 bound_us,
                 percentile,
-            } => self.climb(Ramp::new(start), (bound_us, percentile), &mut observed)?,
+            } => {
+                let ramp = Ramp::new(start, self.least_rate(percentile));
+                self.climb(ramp, (bound_us, percentile), &mut observed)?;
+            }
             pace => {
                 (observed.timed, observed.spent) = self.timed(pace)?;
                 if let Some((planned, achieved)) = observed.timed.late() {
@@ -245,6 +248,16 @@ impl Underway<'_> {
         let after = spent(self.process)?;
         let both = after.zip(before);
         Ok((tally, both.map(|(after, before)| after.since(&before))))
+    }
+
+    /// The lowest rate of a ramp: that at which so many operations of a step are beyond the percentile.
+    fn least_rate(&self, percentile: f64) -> u64 {
+        const BEYOND: f64 = 2.0;
+        let operations = BEYOND / (1.0 - percentile.min(99.999) / 100.0);
+        match self.plan.stop {
+            Stop::After { ms } => (operations * 1e3 / ms as f64).ceil() as u64,
+            Stop::Count { .. } => 1,
+        }
     }
 
     /// One round for each rate that is tried; what is told in the end is that of the highest one that held.
