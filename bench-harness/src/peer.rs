@@ -18,6 +18,9 @@ use crate::load::socket;
 const START_LIMIT: Duration = Duration::from_secs(10);
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+/// Longest time until the port of a program that has ended is free.
+const FREE_LIMIT: Duration = Duration::from_secs(2);
+
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of its output that are shown when it fails.
@@ -37,7 +40,7 @@ impl Peer {
         address: SocketAddr,
         core: Option<usize>,
     ) -> Result<Self, String> {
-        socket::check_free(address).map_err(|error| {
+        wait_for_free(address).map_err(|error| {
             format!(
                 "{address} is not free for {command:?}: {error}; what listens there must end first"
             )
@@ -115,6 +118,17 @@ pub(crate) fn program(command: &str) -> Option<&str> {
     match command.trim_start().strip_prefix('\'') {
         Some(quoted) => quoted.split('\'').next(),
         None => command.split_whitespace().next(),
+    }
+}
+
+/// A program on io_uring ends before its sockets do: the kernel takes its ring apart later.
+fn wait_for_free(address: SocketAddr) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match socket::check_free(address) {
+            Err(_) if started.elapsed() < FREE_LIMIT => std::thread::sleep(LOOK_AGAIN),
+            done => return done,
+        }
     }
 }
 
