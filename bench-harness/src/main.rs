@@ -3,7 +3,7 @@
 //! A `plan` says what is measured, `catalogue` names the usual ones. `load` is clients and origin, `scenario` what they
 //! do, `crew` the threads they do it in, `process` and `peer` the program under test, `measure` a run of all that.
 //! `run`, `pair`, `compare` and `gate` are the commands that measure, `result` is the file they write, `report` tables
-//! and pages, `relay` the bare relay that bulk is compared with.
+//! and pages, `reference` the small relays to compare with.
 //! The engine is never linked: what is measured is a program, whichever it is.
 //!
 //! Exit codes: 0 measured, 1 void or failed, 2 usage.
@@ -26,7 +26,7 @@ mod plan;
 mod process;
 mod progress;
 mod ramp;
-mod relay;
+mod reference;
 mod report;
 mod result;
 mod run;
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 fn relay(typed: &Relay) -> Result<(), String> {
-    match relay::run(typed.listen, typed.target, typed.pipe_bytes) {
+    match reference::run(typed.listen, typed.job()?) {
         Err(error) => Err(format!("the relay on {} failed: {error}", typed.listen)),
     }
 }

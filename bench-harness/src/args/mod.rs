@@ -73,6 +73,7 @@ fn check(command: &Command) -> Result<(), String> {
         Command::Gate(gate) if gate.baseline.is_some() == gate.reference.is_some() => {
             Err("give either --baseline or --reference".to_owned())
         }
+        Command::Relay(relay) => relay.job().map(drop),
         Command::Report(report) if report.files.is_empty() => {
             Err("give at least one result file".to_owned())
         }
@@ -102,6 +103,8 @@ mod tests {
         assert!(typed(
             "relay --listen 127.0.0.1:1 --target 127.0.0.1:2 --pipe-bytes 65536"
         ));
+        assert!(typed("relay --kind tokio-uring --listen 127.0.0.1:1"));
+        assert!(!typed("relay --kind tokio --listen 127.0.0.1:1"));
         assert!(typed("list"));
         assert!(typed("compare"));
         assert!(typed(

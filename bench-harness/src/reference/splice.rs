@@ -3,7 +3,7 @@
 //! broken connection as a reset, and shares its pipes, since a relay that did less would be no relay.
 
 use std::convert::Infallible;
-use std::io::{self, ErrorKind, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use slab::Slab;
 use socket2::SockRef;
 
 use crate::load::{Readiness, socket};
+use crate::reference::survive_shortage;
 
 /// Splices in a row for one direction before the others have their turn.
 const ROUNDS_PER_STEP: usize = 4;
@@ -43,6 +44,8 @@ struct Direction {
 struct Pair {
     sides: [TcpStream; 2],
     directions: [Direction; 2],
+    /// It ends with this turn: what its sockets say now would look like a FIN.
+    broken: bool,
 }
 
 /// Pipes that are free, and how large they are made.
@@ -60,13 +63,12 @@ enum Step {
     Ended,
 }
 
-/// Relays from `listen` to `target` until it fails as a whole.
-pub(crate) fn run(
-    listen: SocketAddr,
+/// Relays from `listener` to `target` until it fails as a whole.
+pub(super) fn run(
+    listener: TcpListener,
     target: SocketAddr,
     pipe_bytes: usize,
 ) -> io::Result<Infallible> {
-    let listener = socket::listen(listen)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(
         &listener,
@@ -135,11 +137,7 @@ impl Relay {
             let client = match socket::accept(&self.listener) {
                 Ok(Some(client)) => client,
                 Ok(None) => return Ok(()),
-                Err(error) if is_shortage(&error) => {
-                    std::thread::sleep(Duration::from_millis(1)); // until a pair ends
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+                Err(error) => return survive_shortage(error),
             };
             let Ok(target) = socket::dial_plain(self.target) else {
                 reset(&client);
@@ -158,6 +156,7 @@ impl Relay {
             place.insert(Pair {
                 sides,
                 directions: Default::default(),
+                broken: false,
             });
         }
     }
@@ -180,7 +179,8 @@ impl Relay {
 
     fn step(&mut self, token: u64) {
         let (index, from) = ((token / 2) as usize, (token % 2) as usize);
-        let Some(pair) = self.pairs.get_mut(index) else {
+        let pair = self.pairs.get_mut(index).filter(|pair| !pair.broken);
+        let Some(pair) = pair else {
             return;
         };
         let [source, sink] = [&pair.sides[from], &pair.sides[1 - from]];
@@ -194,6 +194,7 @@ impl Relay {
                 }
             }
             Err(_) => {
+                pair.broken = true;
                 pair.sides.iter().for_each(reset);
                 self.ended.push(index);
             }
@@ -281,9 +282,4 @@ impl Pipes {
 /// Makes the coming close a reset.
 fn reset(socket: &TcpStream) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-}
-
-fn is_shortage(error: &io::Error) -> bool {
-    let number = error.raw_os_error().map(Errno::from_raw);
-    matches!(number, Some(Errno::EMFILE | Errno::ENFILE)) || error.kind() == ErrorKind::OutOfMemory
 }
