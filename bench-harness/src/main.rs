@@ -3,7 +3,7 @@
 //! A `plan` says what is measured, `catalogue` names the usual ones. `load` is clients and origin, `scenario` what they
 //! do, `crew` the threads they do it in, `process` and `peer` the program under test, `measure` a run of all that.
 //! `run`, `pair`, `compare` and `gate` are the commands that measure, `result` is the file they write, `report` tables
-//! and pages, `reference` the small relays to compare with.
+//! and pages, `rival` the programs that are compared, `reference` the small relays to compare with.
 //! The engine is never linked: what is measured is a program, whichever it is.
 //!
 //! Exit codes: 0 measured, 1 void or failed, 2 usage.
@@ -15,6 +15,7 @@ mod catalogue;
 mod compare;
 mod crew;
 mod figures;
+mod folder;
 mod gate;
 mod host;
 mod list;
@@ -29,6 +30,7 @@ mod ramp;
 mod reference;
 mod report;
 mod result;
+mod rival;
 mod run;
 mod scenario;
 mod spread;

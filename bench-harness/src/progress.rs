@@ -35,6 +35,11 @@ impl Progress {
         self.show(&format!("[{}/{}] {what}{left}", self.begun, self.steps));
     }
 
+    /// So many steps will not be made.
+    pub(crate) fn skip(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+    }
+
     /// Makes room for a table; the next step shows itself again.
     pub(crate) fn clear(&self) {
         self.show("");

@@ -86,6 +86,7 @@ pub(crate) fn setting(bench: &Bench, duration: std::time::Duration, rounds: usiz
         proxy_core: bench.core,
         load_cores: bench.load_cores.clone(),
         rounds,
+        seed: None,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::load::Wait;
     help_triggers("-h", "--help"),
     example = "{command_name} --workloads W1,W3,W9 --rounds 5 --out result.json",
     example = "{command_name} --workloads W3 --peers haproxy,nginx,epoll --duration 10s",
+    example = "{command_name} --workloads W3 --ringway 'ringway serve' --ringway 'ringway serve --busy-poll auto'",
     note = "Rivals that are not installed are left out, and named; ci/peers installs them."
 )]
 pub(crate) struct Compare {
@@ -27,8 +28,8 @@ pub(crate) struct Compare {
     #[argh(option, default = "Names::All", from_str_fn(names_of))]
     pub(crate) workloads: Names,
 
-    /// contenders with commas between: haproxy, nginx, squid, tinyproxy, envoy, sing-box, epoll, monoio, tokio-uring,
-    /// direct; or all [default: all]
+    /// what Ringway is compared with, commas between: haproxy, nginx, squid, tinyproxy, envoy, sing-box, epoll, monoio,
+    /// tokio-uring (relays of this program), splice (its bare TCP relay), direct (no proxy); or all [default: all]
     #[argh(option, default = "Names::All", from_str_fn(names_of))]
     pub(crate) peers: Names,
 
@@ -40,9 +41,26 @@ pub(crate) struct Compare {
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
 
-    /// program of Ringway [default: the one beside this program, or on the PATH]
+    /// shell command that starts Ringway, without an address; given again, under further settings [default: 'ringway
+    /// serve', the one beside this program]
     #[argh(option)]
-    pub(crate) ringway: Option<PathBuf>,
+    pub(crate) ringway: Vec<String>,
+
+    /// connections [default: each number that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) connections: Option<usize>,
+
+    /// size of an echo, a body, a message, or a turn of W5 [default: each size that `list` shows, one after the other]
+    #[argh(option, from_str_fn(count_of))]
+    pub(crate) bytes: Option<usize>,
+
+    /// number that the order within each round is drawn from, as an earlier comparison has shown it [default: the time]
+    #[argh(option)]
+    pub(crate) seed: Option<u64>,
+
+    /// write the rivals' configurations into this folder, and keep them [default: a temporary one]
+    #[argh(option)]
+    pub(crate) configurations: Option<PathBuf>,
 
     /// length of each timed part [default: 3s]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]

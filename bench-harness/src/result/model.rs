@@ -69,6 +69,9 @@ pub(crate) struct Setting {
     /// One load thread for each; none is one thread that the scheduler places.
     pub(crate) load_cores: Vec<usize>,
     pub(crate) rounds: usize,
+    /// What the order within each round was drawn from, where it was drawn.
+    #[serde(default)]
+    pub(crate) seed: Option<u64>,
 }
 
 /// What is measured: a program, spoken to in one way. The same program spoken to in two ways is two of them.
