@@ -100,7 +100,8 @@ impl Scenario {
         )
     }
 
-    fn name(self) -> &'static str {
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fresh => "new connections",
             Self::Burst => "all at once",

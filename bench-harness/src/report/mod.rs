@@ -1,7 +1,14 @@
 //! What a person and a program get to read: tables on standard output. Every line of a table starts
 //! with the name of its figure, one word, and its columns are separated by blanks, so that scripts can rely on them.
 
+mod file;
 pub(crate) mod html;
+#[cfg(test)]
+mod sample;
+pub(crate) mod table;
+mod units;
+mod view;
+mod words;
 
 use std::io::{self, Write, stdout};
 

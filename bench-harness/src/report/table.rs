@@ -1,0 +1,203 @@
+//! The terminal table of result files: for each point a line per contender, best first, then in words where Ringway is
+//! not first and who cannot. Every line begins with one word, its columns are separated by blanks.
+
+use std::io::{self, Write};
+
+use crate::report::file::Source;
+use crate::report::units::{self, Format, plural};
+use crate::report::view::{self, Cell, Line, QUANTILES};
+use crate::report::words;
+use crate::result::model::Clock;
+
+/// Writes the points of all `sources`.
+pub(crate) fn write(out: &mut impl Write, sources: &[Source]) -> io::Result<()> {
+    for cell in view::cells(sources) {
+        write_cell(out, sources, &cell)?;
+    }
+    Ok(())
+}
+
+fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Result<()> {
+    writeln!(out, "{} {}", cell.workload, cell.title())?;
+    let clock = match cell.clock {
+        Some(Clock::Planned) => "latencies in us, from the planned send time",
+        Some(Clock::Asked) => "latencies in us, from the sending",
+        None => "no latencies",
+    };
+    let main = cell.main.as_ref();
+    let figure = main.map_or_else(String::new, |main| {
+        let name = units::figure(&main.name);
+        let unit = Format::of(&main.unit, []).unit;
+        format!("{name} in {unit}: median, least, most, over who it is compared with; ")
+    });
+    writeln!(out, "  {figure}{clock}")?;
+    write!(out, "  {:<22}", "contender")?;
+    for title in ["median", "min", "max", "ratio"] {
+        write!(out, " {title:>10}")?;
+    }
+    for (title, _) in QUANTILES {
+        write!(out, " {title:>9}")?;
+    }
+    writeln!(out, "  runs")?;
+    for line in &cell.lines {
+        write_line(out, sources, cell, line)?;
+    }
+    for cannot in &cell.cannot {
+        let name = word(sources, cell, cannot.source, &cannot.name);
+        writeln!(out, "  {name:<22} cannot: {}", cannot.why)?;
+    }
+    for source in cell.sources() {
+        write_words(out, sources, cell, source)?;
+    }
+    writeln!(out)
+}
+
+fn write_line(
+    out: &mut impl Write,
+    sources: &[Source],
+    cell: &Cell,
+    line: &Line,
+) -> io::Result<()> {
+    let name = word(sources, cell, line.source, &line.name);
+    write!(out, "  {name:<22}")?;
+    let values = cell.main.as_ref().and_then(|main| line.values(main));
+    let spread = values.and_then(view::Values::spread);
+    let numbers = spread.map(|spread| [spread.median, spread.min, spread.max]);
+    for place in 0..3 {
+        let value = numbers.and_then(|numbers| numbers.get(place).copied());
+        write!(out, " {:>10}", value.map_or_else(dash, plain))?;
+    }
+    let home = home(sources, cell, line.source);
+    let ratio = home.and_then(|home| {
+        let main = cell.main.as_ref()?;
+        line.values(main)?.ratio(home.values(main)?)
+    });
+    let ratio = ratio.map_or_else(dash, |ratio| format!("{:.3}", ratio.median));
+    write!(out, " {ratio:>10}")?;
+    for (_, quantile) in QUANTILES {
+        let latencies = line.latencies.as_ref();
+        let value = latencies.map(|latencies| latencies.at_quantile_us(quantile));
+        write!(out, " {:>9}", value.map_or_else(dash, plain))?;
+    }
+    write!(out, "  {}", line.runs)?;
+    if line.disturbed_runs > 0 {
+        let runs = plural(line.disturbed_runs, "run");
+        write!(
+            out,
+            " ({runs} disturbed, up to {:.0} %)",
+            line.disturbed_most
+        )?;
+    }
+    writeln!(out)
+}
+
+/// A contender as one word, with its file where there are several.
+fn word(sources: &[Source], cell: &Cell, source: usize, name: &str) -> String {
+    let file = file_of(sources, cell, source);
+    let at = if file.is_empty() { "" } else { "@" };
+    format!("{name}{at}{file}").replace(char::is_whitespace, "_")
+}
+
+fn file_of<'a>(sources: &'a [Source], cell: &Cell, source: usize) -> &'a str {
+    match (cell.sources().len(), sources.get(source)) {
+        (0 | 1, _) | (_, None) => "",
+        (_, Some(source)) => &source.name,
+    }
+}
+
+/// Nothing of an emulated processor is ranked.
+fn write_words(
+    out: &mut impl Write,
+    sources: &[Source],
+    cell: &Cell,
+    source: usize,
+) -> io::Result<()> {
+    let is_emulated = sources
+        .get(source)
+        .is_some_and(|source| source.result.host.emulated);
+    if is_emulated {
+        return writeln!(out, "  emulated: this shows that it runs, and not how fast");
+    }
+    let Some(home) = home(sources, cell, source) else {
+        return Ok(());
+    };
+    for sentence in words::sentences(&words::standings(cell, source, home.contender)) {
+        let file = file_of(sources, cell, source);
+        let colon = if file.is_empty() { "" } else { ": " };
+        writeln!(out, "  {file}{colon}{sentence}")?;
+    }
+    Ok(())
+}
+
+fn home<'a>(sources: &[Source], cell: &'a Cell, source: usize) -> Option<&'a Line> {
+    let contenders = &sources.get(source)?.result.contenders;
+    cell.line(source, cell.home(source, contenders)?)
+}
+
+/// Four digits or more, never an exponent, no groups: for scripts.
+fn plain(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn written(sources: &[Source]) -> String {
+        let mut out = Vec::new();
+        write(&mut out, sources).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_contender_of_every_point_has_a_line_of_as_many_words() {
+        let result = sample::compare(3);
+        let source = Source::of("a".to_owned(), result.clone()).unwrap();
+        let text = written(&[source]);
+        let mut lines = 0;
+        for name in ["ringway", "haproxy", "nginx"] {
+            let start = format!("  {name} ");
+            let rows = text.lines().filter(|line| line.starts_with(&start));
+            for row in rows.filter(|row| !row.contains("cannot:") && !row.contains(" is ")) {
+                assert_eq!(row.split_whitespace().count(), 11, "{row}");
+                lines += 1;
+            }
+        }
+        let runs: usize = result.points.iter().map(|point| point.runs.len()).sum();
+        assert_eq!(lines, runs / 3, "{text}");
+        assert!(
+            text.contains("  nginx                  cannot: it has no <CONNECT>"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ringway is not first in CPU per round trip: nginx has"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn disturbed_and_emulated_runs_are_called_so() {
+        let mut result = sample::compare(4);
+        let source = |result: &crate::result::model::ResultFile| {
+            Source::of("a".to_owned(), result.clone()).unwrap()
+        };
+        let text = written(&[source(&result)]);
+        assert!(text.contains("(1 run disturbed, up to 8 %)"), "{text}");
+        result.host.emulated = true;
+        let text = written(&[source(&result)]);
+        assert!(
+            text.contains("  emulated: this shows that it runs"),
+            "{text}"
+        );
+        assert!(!text.contains("first in"), "{text}");
+    }
+}
