@@ -13,6 +13,7 @@
 mod args;
 mod catalogue;
 mod compare;
+mod count;
 mod crew;
 mod figures;
 mod folder;
@@ -34,6 +35,7 @@ mod rival;
 mod run;
 mod scenario;
 mod spread;
+mod stats;
 
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;

@@ -7,17 +7,24 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::value::{Core, Cores, core_of, cores_of, count_of, duration_of, percent_of};
-use super::{DURATION, ORIGIN, PROXY, WARM_UP};
+use super::{ORIGIN, PROXY};
+use crate::reference::Kind;
 
-/// hold a build of Ringway against another build or a reference relay, in interleaved pairs; exit code 1 where it is
-/// worse by more than the bound, the whole interval of the bootstrap beyond it
+const DURATION: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// An interval of fewer is narrow for no reason.
+const ROUNDS_MIN: usize = 3;
+
+/// hold a build of Ringway against another build, or beside a reference relay, in interleaved pairs: time, instructions
+/// and system calls. Exit code 1 where it is worse by more than a bound, with the whole interval beyond it
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
     name = "gate",
     help_triggers("-h", "--help"),
-    example = "{command_name} --candidate target/release/ringway --baseline /opt/ringway/bin/ringway --bound 5",
-    example = "{command_name} --candidate target/release/ringway --reference epoll"
+    example = "{command_name} --candidate target/release/ringway --baseline /opt/ringway/bin/ringway --bound 5\n\
+               {command_name} --candidate target/release/ringway --reference epoll --counts engine/benches/gate.txt"
 )]
 pub(crate) struct Gate {
     /// program of Ringway that is judged
@@ -28,28 +35,40 @@ pub(crate) struct Gate {
     #[argh(option)]
     pub(crate) baseline: Option<PathBuf>,
 
-    /// reference relay that it is held against: epoll, monoio or tokio-uring
+    /// reference relay that it is held against: epoll, monoio or tokio-uring. Of another program only time has a bound;
+    /// counts have one by --counts
     #[argh(option)]
-    pub(crate) reference: Option<String>,
+    pub(crate) reference: Option<Kind>,
 
-    /// how much worse it may be in time, in percent; instructions and system calls have tighter bounds of their own
-    /// [default: 10]
+    /// how much worse it may be in time, in percent [default: 10]
     #[argh(option, default = "10.0", from_str_fn(percent_of))]
     pub(crate) bound: f64,
 
-    /// pairs of runs for each point [default: 9]
-    #[argh(option, default = "9", from_str_fn(count_of))]
+    /// how much worse it may be in instructions and system calls, in percent [default: 2]
+    #[argh(option, default = "2.0", from_str_fn(percent_of))]
+    pub(crate) count_bound: f64,
+
+    /// file with counts that it is held against as well
+    #[argh(option)]
+    pub(crate) counts: Option<PathBuf>,
+
+    /// write the counts of the candidate to that file instead
+    #[argh(switch)]
+    pub(crate) update_counts: bool,
+
+    /// rounds of runs for each point, at least 3; counts take 3 [default: 7]
+    #[argh(option, default = "7", from_str_fn(count_of))]
     pub(crate) rounds: usize,
 
-    /// length of each timed part [default: 3s]
+    /// length of each timed part [default: 1s]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
     pub(crate) duration: Duration,
 
-    /// length of the warm-up before it [default: 500ms]
+    /// length of the warm-up before it [default: 200ms]
     #[argh(option, default = "WARM_UP", from_str_fn(duration_of))]
     pub(crate) warm_up: Duration,
 
-    /// address that both listen on, one after the other [default: 127.0.0.1:3128]
+    /// address that all listen on, one after the other [default: 127.0.0.1:3128]
     #[argh(option, default = "PROXY")]
     pub(crate) proxy: SocketAddr,
 
@@ -57,7 +76,7 @@ pub(crate) struct Gate {
     #[argh(option, default = "ORIGIN")]
     pub(crate) origin: SocketAddr,
 
-    /// core that both are pinned to, or none [default: 1]
+    /// core that all are pinned to [default: 1]
     #[argh(option, default = "Core(Some(1))", from_str_fn(core_of))]
     pub(crate) core: Core,
 
@@ -68,4 +87,55 @@ pub(crate) struct Gate {
     /// write the result to this file too, as JSON
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
+}
+
+impl Gate {
+    /// What no option says alone.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.baseline.is_some() == self.reference.is_some() {
+            return Err("give either --baseline or --reference".to_owned());
+        }
+        if self.reference == Some(Kind::Splice) {
+            return Err(
+                "--reference splice reads no requests: give epoll, monoio or tokio-uring"
+                    .to_owned(),
+            );
+        }
+        if self.update_counts && self.counts.is_none() {
+            return Err("--update-counts needs --counts, the file to write".to_owned());
+        }
+        if self.rounds < ROUNDS_MIN {
+            return Err(format!("--rounds: fewer than {ROUNDS_MIN} say nothing"));
+        }
+        match self.core.0 {
+            // Ringway starts a worker for each core it may run on.
+            None => Err("--core none: what is gated must be pinned to one core".to_owned()),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_option_says_alone() {
+        let check = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            Gate::from_args(&["gate"], &words).unwrap().check()
+        };
+        check("--candidate a --baseline b").unwrap();
+        check("--candidate a --reference tokio-uring --counts c --update-counts").unwrap();
+        for wrong in [
+            "--candidate a",
+            "--candidate a --baseline b --reference epoll",
+            "--candidate a --reference splice",
+            "--candidate a --baseline b --update-counts",
+            "--candidate a --baseline b --core none",
+            "--candidate a --baseline b --rounds 2",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
 }

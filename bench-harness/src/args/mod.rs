@@ -71,9 +71,7 @@ fn check(command: &Command) -> Result<(), String> {
     match command {
         Command::Run(run) => run.check(),
         Command::Pair(pair) => pair.check(),
-        Command::Gate(gate) if gate.baseline.is_some() == gate.reference.is_some() => {
-            Err("give either --baseline or --reference".to_owned())
-        }
+        Command::Gate(gate) => gate.check(),
         Command::Relay(relay) => relay.job().map(drop),
         Command::Report(report) if report.files.is_empty() => {
             Err("give at least one result file".to_owned())

@@ -1,0 +1,3 @@
+//! What measured values say, and how surely.
+
+pub(crate) mod bootstrap;
