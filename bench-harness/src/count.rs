@@ -1,9 +1,9 @@
 //! What an operation costs in numbers that hardly vary: instructions in user space and system calls, of any program.
 //!
-//! A fixed number of operations over one connection, then twice as many: the difference is the operations alone, without
-//! the start of the program and of the connections. There are two ways. `callgrind` runs the program under valgrind, and
-//! counts both; it needs nothing of the machine. The kernel's own counters look at the program as it is: system calls
-//! need root, instructions need a machine that has the counters, and few virtual ones do.
+//! A fixed number of operations over one connection, then twice as many: the difference is the operations alone,
+//! without the start of the program and of the connections. There are two ways. `callgrind` runs the program under
+//! valgrind, and counts both; it needs nothing of the machine. The kernel's own counters look at the program as it
+//! is: system calls need root, instructions need a machine that has the counters, and few virtual ones do.
 //!
 //! Knows no workload: the caller does the operations. `gate` calls it.
 

@@ -1,9 +1,10 @@
 //! The command `gate`: whether a build of Ringway costs more than another one, or more than it did when its counts were
 //! written down, beside a reference relay.
 //!
-//! Time is taken in rounds: candidate, other, the other again, and the next round in the opposite order, so that a drift
-//! meets all alike. The ratio of candidate to other is judged; that of the other to itself is what chance alone makes of
-//! it. Instructions and system calls are counted over one connection (`count`), where nothing is left to chance.
+//! Time is taken in rounds: candidate, other, the other again, and the next round in the opposite order, so that a
+//! drift meets all alike. The ratio of candidate to other is judged; that of the other to itself is what chance alone
+//! makes of it. Instructions and system calls are counted over one connection (`count`), where nothing is left to
+//! chance.
 //!
 //! `sides` are who is measured, `trial` measures, `judge` decides, `stored` keeps counts, `table` says it.
 
@@ -41,7 +42,7 @@ pub(crate) fn run(typed: &Gate) -> Result<(), String> {
         Some(path) if !typed.update_counts => Some(Stored::read(path)?),
         _ => None,
     };
-    let mut trial = Trial::new(&bench, &sides, typed);
+    let mut trial = Trial::new(&bench, &sides, typed)?;
     let (times, counts) = (trial.times()?, trial.counts()?);
     let (points, notes) = trial.end();
 

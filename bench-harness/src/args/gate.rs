@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use argh::FromArgs;
 
-use super::value::{Core, Cores, core_of, cores_of, count_of, duration_of, percent_of};
+use super::value::{
+    Core, Cores, Names, core_of, cores_of, count_of, duration_of, names_of, percent_of,
+};
 use super::{ORIGIN, PROXY};
 use crate::reference::Kind;
 
-const DURATION: Duration = Duration::from_secs(1);
+const DURATION: Duration = Duration::from_millis(500);
 const WARM_UP: Duration = Duration::from_millis(200);
 
 /// An interval of fewer is narrow for no reason.
@@ -40,6 +42,10 @@ pub(crate) struct Gate {
     #[argh(option)]
     pub(crate) reference: Option<Kind>,
 
+    /// workloads with commas between: of W1, W3 and W9 [default: all]
+    #[argh(option, default = "Names::All", from_str_fn(names_of))]
+    pub(crate) workloads: Names,
+
     /// how much worse it may be in time, in percent [default: 10]
     #[argh(option, default = "10.0", from_str_fn(percent_of))]
     pub(crate) bound: f64,
@@ -56,11 +62,11 @@ pub(crate) struct Gate {
     #[argh(switch)]
     pub(crate) update_counts: bool,
 
-    /// rounds of runs for each point, at least 3; counts take 3 [default: 7]
-    #[argh(option, default = "7", from_str_fn(count_of))]
+    /// rounds of runs for each point, at least 3; counts take 3 [default: 9]
+    #[argh(option, default = "9", from_str_fn(count_of))]
     pub(crate) rounds: usize,
 
-    /// length of each timed part [default: 1s]
+    /// length of each timed part [default: 500ms]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
     pub(crate) duration: Duration,
 

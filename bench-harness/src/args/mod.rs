@@ -19,8 +19,7 @@ pub(crate) use pair::Pair;
 pub(crate) use relay::Relay;
 pub(crate) use report::Report;
 pub(crate) use run::Run;
-pub(crate) use value::Names;
-pub(crate) use value::Role;
+pub(crate) use value::{Names, Role};
 
 const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
 const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);

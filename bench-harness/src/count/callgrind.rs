@@ -1,10 +1,11 @@
 //! A program under valgrind's callgrind: every instruction in user space, and every system call, whatever the machine.
 //!
-//! Valgrind runs one thread at a time, and (3.19) does not know that io_uring_enter(2) blocks: a worker that waits in it
-//! keeps all others from running. So the program may have one worker only, it does not hear signals, and it is killed at
-//! the end. A worker that waits before the main thread has given it its listeners waits for ever, which one start in
-//! ten comes to: then it is started again. Nor is there a vDSO under it: each reading of the clock is a system call. Counts are asked for through vgdb, which valgrind looks for whenever it runs code of the program: a few new
-//! connections see to that, always about as many, and they are no part of a slope.
+//! Valgrind runs one thread at a time, and (3.19) does not know that io_uring_enter(2) blocks: a worker that waits in
+//! it keeps all others from running. So the program may have one worker only, it does not hear signals, and it is
+//! killed at the end. A worker that waits before the main thread has given it its listeners waits for ever, which one
+//! start in ten comes to: then it is started again. Nor is there a vDSO under it: each reading of the clock is a
+//! system call. Counts are asked for through vgdb, which valgrind looks for whenever it runs code of the program: a
+//! few new connections see to that, always about as many, and they are no part of a slope.
 
 use std::fs;
 use std::io::{self, Read, Write};

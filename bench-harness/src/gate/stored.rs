@@ -18,8 +18,8 @@ const KEPT: [&str; 2] = ["instructions", "system_calls"];
 /// How much more is too much where compiler, CPU or C library are others than those of the file.
 const ELSEWHERE_PERCENT: f64 = 25.0;
 
-const TITLE: &str = "# What an operation of each workload costs Ringway over one connection, under callgrind. Written by \
-                     ringway-bench gate --update-counts.";
+const TITLE: &str = "# What an operation of each workload costs Ringway over one connection, under callgrind. Written \
+                     by ringway-bench gate --update-counts.";
 
 /// A file of counts.
 #[derive(Debug, PartialEq)]

@@ -146,10 +146,10 @@ pub(super) fn verdict(rows: &[Row], notes: &[String]) -> io::Result<()> {
     if rows.iter().any(Row::failed) {
         writeln!(
             out,
-            "what to do: for instructions, look where they are spent (valgrind --tool=callgrind, callgrind_annotate) in \
-             both builds; for system calls, strace -c -f; for time, run it again on a quiet machine with more --rounds, \
-             then perf record. If it is meant, say so in the commit, with the numbers; stored counts are renewed with \
-             --update-counts."
+            "what to do: for instructions, look where they are spent in both builds (valgrind --tool=callgrind, then \
+             callgrind_annotate); for system calls, strace -c -f; for time, run it again on a quiet machine with more \
+             --rounds, then perf record. If it is meant, say so in the commit, with the numbers; stored counts are \
+             renewed with --update-counts."
         )?;
     }
     let of = |word: &str| rows.iter().filter(|row| row.word() == word).count();

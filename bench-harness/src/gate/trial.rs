@@ -1,6 +1,6 @@
 //! What the gate measures: time in rounds, and counts.
 
-use crate::args::Gate;
+use crate::args::{Gate, Names};
 use crate::catalogue::{Choice, Entry};
 use crate::count::{self, Callgrind, Counted, Counts, Kernel};
 use crate::crew::{Crew, Order, Post};
@@ -12,8 +12,11 @@ use crate::plan::{Pace, Plan, Stop};
 use crate::progress::Progress;
 use crate::result::model::{Figure, Point, Run};
 
+/// A workload and its connections, where it is timed.
+type Workload = (&'static str, usize);
+
 /// What is run: quick, and between them the paths that most connections, requests and bytes take.
-const WORKLOADS: [(&str, usize); 3] = [("W1", 8), ("W3", 8), ("W9", 64)];
+const WORKLOADS: [Workload; 3] = [("W1", 8), ("W3", 8), ("W9", 64)];
 
 /// Over one connection, so that events come one after the other, the same on every machine.
 const COUNTED_OPERATIONS: u64 = 500;
@@ -43,6 +46,7 @@ type Round = Vec<Vec<Figure>>;
 pub(super) struct Trial<'a> {
     bench: &'a Bench,
     sides: &'a Sides,
+    workloads: Vec<Workload>,
     /// The other is a build of Ringway too.
     against_build: bool,
     rounds: usize,
@@ -54,12 +58,14 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(bench: &'a Bench, sides: &'a Sides, typed: &Gate) -> Self {
-        let timed = WORKLOADS.len() * typed.rounds;
+    pub(super) fn new(bench: &'a Bench, sides: &'a Sides, typed: &Gate) -> Result<Self, String> {
+        let workloads = chosen(&typed.workloads)?;
+        let timed = workloads.len() * typed.rounds;
         let counted = COUNTED_ROUNDS;
         let mut trial = Self {
             bench,
             sides,
+            workloads,
             against_build: typed.baseline.is_some(),
             rounds: typed.rounds,
             duration_ms: milliseconds(typed.duration),
@@ -69,7 +75,7 @@ impl<'a> Trial<'a> {
         };
         let steps = ALL.len() * timed + trial.counted_sides().len() * counted;
         trial.progress = Progress::new(steps);
-        trial
+        Ok(trial)
     }
 
     /// All runs, and what there is to say about them.
@@ -83,7 +89,7 @@ impl<'a> Trial<'a> {
             ms: self.duration_ms,
         };
         let mut samples = Vec::new();
-        for (workload, connections) in WORKLOADS {
+        for (workload, connections) in self.workloads.clone() {
             let (entry, plan) = point(workload, connections, stop)?;
             samples.extend(self.time(entry, plan)?);
         }
@@ -173,7 +179,7 @@ impl<'a> Trial<'a> {
 
     /// Instructions and system calls of an operation, of every workload.
     pub(super) fn counts(&mut self) -> Result<Vec<Sample>, String> {
-        let mut all: Vec<Vec<Round>> = vec![Vec::new(); WORKLOADS.len()];
+        let mut all: Vec<Vec<Round>> = vec![Vec::new(); self.workloads.len()];
         let counted_sides = self.counted_sides();
         for round in 0..COUNTED_ROUNDS {
             let mut sides = Vec::new();
@@ -192,7 +198,7 @@ impl<'a> Trial<'a> {
             }
         }
         let mut samples = Vec::new();
-        for ((workload, _), rounds) in WORKLOADS.iter().zip(all) {
+        for ((workload, _), rounds) in self.workloads.clone().into_iter().zip(all) {
             let (entry, plan) = counted(workload)?;
             let name = format!("{} x{}", entry.id, plan.connections);
             samples.extend(self::samples(&name, &rounds, |_| true));
@@ -251,7 +257,7 @@ impl<'a> Trial<'a> {
     }
 
     fn each(&self, counted: &mut impl Counted) -> Result<Vec<Counts>, String> {
-        let workloads = WORKLOADS.iter();
+        let workloads = self.workloads.iter();
         workloads
             .map(|(workload, _)| self.count_one(workload, counted))
             .collect()
@@ -280,6 +286,19 @@ impl<'a> Trial<'a> {
         crew.order(Order::Close).map_err(void)?;
         Ok(counts)
     }
+}
+
+/// The workloads that were asked for.
+fn chosen(names: &Names) -> Result<Vec<Workload>, String> {
+    let Names::These(names) = names else {
+        return Ok(WORKLOADS.to_vec());
+    };
+    let find = |name: &String| {
+        let mut all = WORKLOADS.into_iter();
+        let found = all.find(|(workload, _)| workload.eq_ignore_ascii_case(name));
+        found.ok_or_else(|| format!("{name} is none of the workloads of the gate: W1, W3, W9"))
+    };
+    names.iter().map(find).collect()
 }
 
 /// What a workload is at so many connections.
@@ -363,5 +382,8 @@ mod tests {
             plan.check(entry.modes[0]).unwrap();
             assert_eq!(counted(workload).unwrap().1.connections, 1);
         }
+        let typed = |name: &str| chosen(&Names::These(vec![name.to_owned()]));
+        assert_eq!(typed("w9").unwrap(), [("W9", 64)]);
+        assert!(typed("W2").is_err());
     }
 }

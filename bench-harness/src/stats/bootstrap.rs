@@ -2,9 +2,9 @@
 //!
 //! The percentile interval, of the median. The median, because one disturbed run must not decide; the percentile
 //! interval, because it is the same whether A is divided by B or B by A, and because what BCa adds does not hold for
-//! a median: its acceleration comes from a jackknife, which sees only two different medians of any sample. With five pairs
-//! or fewer the interval is the whole extent of the ratios, so a verdict against a candidate then needs all pairs.
-//! Resampling is seeded: the same ratios have the same interval.
+//! a median: its acceleration comes from a jackknife, which sees only two different medians of any sample. With five
+//! pairs or fewer the interval is the whole extent of the ratios, so a verdict against a candidate then needs all
+//! pairs. Resampling is seeded: the same ratios have the same interval.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -66,7 +66,8 @@ fn median(values: &mut [f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// `count` values about `centre`, normally distributed by the sum of twelve uniform ones, with the deviation `spread`.
+    /// `count` values about `centre`, normally distributed by the sum of twelve uniform ones, with the deviation
+    /// `spread`.
     fn normal(random: &mut StdRng, count: usize, centre: f64, spread: f64) -> Vec<f64> {
         let mut one = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
         (0..count).map(|_| centre + spread * one()).collect()
