@@ -1,6 +1,7 @@
 //! What a person and a program get to read: tables on standard output. Every line of a table starts
 //! with the name of its figure, one word, and its columns are separated by blanks, so that scripts can rely on them.
 
+mod column;
 mod file;
 pub(crate) mod html;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::report::column::Values;
 use crate::report::file::Source;
 use crate::report::units::{self, Format, plural};
 use crate::report::view::{self, Cell, Line, QUANTILES};
@@ -44,7 +45,12 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
     }
     for cannot in &cell.cannot {
         let name = word(sources, cell, cannot.source, &cannot.name);
-        writeln!(out, "  {name:<22} cannot: {}", cannot.why)?;
+        let words = if cannot.in_part {
+            "not in every run"
+        } else {
+            "cannot"
+        };
+        writeln!(out, "  {name:<22} {words}: {}", cannot.why)?;
     }
     for source in cell.sources() {
         write_words(out, sources, cell, source)?;
@@ -61,7 +67,7 @@ fn write_line(
     let name = word(sources, cell, line.source, &line.name);
     write!(out, "  {name:<22}")?;
     let values = cell.main.as_ref().and_then(|main| line.values(main));
-    let spread = values.and_then(view::Values::spread);
+    let spread = values.and_then(Values::spread);
     let numbers = spread.map(|spread| [spread.median, spread.min, spread.max]);
     for place in 0..3 {
         let value = numbers.and_then(|numbers| numbers.get(place).copied());

@@ -1,16 +1,15 @@
 //! What the terminal table and the page both show: the points of all files side by side, one line for each contender,
 //! with medians, ratios and merged percentiles. It decides nothing about looks.
 //!
-//! Ratios are taken within rounds, so that a drift of the machine meets both sides alike, and percentiles come from
-//! merged histograms: percentiles are never averaged.
+//! Percentiles come from merged histograms: they are never averaged.
 
 use crate::load::Mode;
 use crate::plan::{Pace, Plan, Scenario, Stop};
+use crate::report::column::{Better, Column, Values};
 use crate::report::file::Source;
 use crate::report::units::{bytes, grouped, plural, us};
 use crate::result::latency::Latencies;
-use crate::result::model::{Clock, Contender, Figure, Point, RampStep, Run};
-use crate::spread::Spread;
+use crate::result::model::{Clock, Contender, Point, RampStep, Run};
 
 /// Share of the time that other programs may hold a measured core before a run is called disturbed.
 pub(crate) const DISTURBED_PERCENT: f64 = 3.0;
@@ -64,63 +63,9 @@ pub(crate) struct Line {
 pub(crate) struct CannotLine {
     pub(crate) source: usize,
     pub(crate) name: String,
+    /// It has a line all the same: some of its runs came to nothing.
+    pub(crate) in_part: bool,
     pub(crate) why: String,
-}
-
-/// The name of a figure with its unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Column {
-    pub(crate) name: String,
-    pub(crate) unit: String,
-}
-
-/// A figure in every run: its round, and what was measured.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Values(pub(crate) Vec<(usize, f64)>);
-
-impl Values {
-    pub(crate) fn spread(&self) -> Option<Spread> {
-        Spread::of(self.0.iter().map(|(_, value)| *value))
-    }
-
-    pub(crate) fn median(&self) -> Option<f64> {
-        self.spread().map(|spread| spread.median)
-    }
-
-    /// This over `other`, round by round; none where no round has both, or one is not above zero.
-    pub(crate) fn ratio(&self, other: &Self) -> Option<Spread> {
-        let pairs = self.0.iter().flat_map(|(round, value)| {
-            let same = other.0.iter().filter(move |(other, _)| other == round);
-            same.map(move |(_, other)| (*value, *other))
-        });
-        let ratios: Vec<f64> = pairs
-            .map(|(value, other)| (value > 0.0 && other > 0.0).then(|| value / other))
-            .collect::<Option<_>>()?;
-        Spread::of(ratios).filter(|ratio| ratio.min > 0.0 && ratio.max.is_finite())
-    }
-}
-
-/// Which end of a figure is the good one; none where neither is, as with how busy a side was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Better {
-    Lower,
-    Higher,
-    Neither,
-}
-
-impl Column {
-    pub(crate) fn better(&self) -> Better {
-        match self.unit.as_str() {
-            unit if unit.ends_with("/s") => Better::Higher,
-            "%" | "1" => Better::Neither,
-            _ => Better::Lower,
-        }
-    }
-
-    /// Whether it says what an operation costs the proxy.
-    pub(crate) fn is_cpu(&self) -> bool {
-        self.name.starts_with("cpu_") || self.name.contains("_cpu_s_per_")
-    }
 }
 
 impl Line {
@@ -265,10 +210,16 @@ impl Cell {
             .cannot
             .iter()
             .filter(|cannot| is_here(cannot.contender));
-        self.cannot.extend(cannot.map(|cannot| CannotLine {
-            source,
-            name: name(cannot.contender),
-            why: cannot.why.clone(),
+        let lines = &self.lines;
+        self.cannot.extend(cannot.map(|cannot| {
+            CannotLine {
+                source,
+                name: name(cannot.contender),
+                in_part: lines
+                    .iter()
+                    .any(|line| line.source == source && line.contender == cannot.contender),
+                why: cannot.why.clone(),
+            }
         }));
     }
 
@@ -421,15 +372,6 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
         Mode::Connect => "CONNECT",
         Mode::Forward => "forward",
         Mode::Tcp => "tcp",
-    }
-}
-
-impl Column {
-    fn of(figure: &Figure) -> Self {
-        Self {
-            name: figure.name.clone(),
-            unit: figure.unit.clone(),
-        }
     }
 }
 

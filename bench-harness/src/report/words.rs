@@ -1,8 +1,9 @@
 //! Who is first in what, in words, and above all where Ringway is not. A difference counts when the middle half of the
 //! ratios, round by round, lies on one side of 1; otherwise the text says that the spread hides it.
 
+use crate::report::column::{Better, Column, Values};
 use crate::report::units::{self, quantity};
-use crate::report::view::{Better, Cell, Column, Line, QUANTILES, Values};
+use crate::report::view::{Cell, Line, QUANTILES};
 use crate::spread::Spread;
 
 /// How the home contender stands in one figure of one cell.

@@ -3,8 +3,9 @@
 
 use super::markup::Markup;
 use super::{Page, letter};
+use crate::report::column::{Better, Column};
 use crate::report::units::{self, quantity, ratio};
-use crate::report::view::{Better, Cell, Column, Line};
+use crate::report::view::{Cell, Line};
 use crate::report::words::{self, Outcome};
 use crate::spread::Spread;
 

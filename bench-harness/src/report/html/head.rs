@@ -147,7 +147,13 @@ pub(super) fn contender_anchor(source: usize, contender: usize) -> String {
 
 /// The facts that make figures comparable, or not: all but when, which build, and what was typed.
 pub(super) fn comparable_facts(source: &Source) -> Vec<Fact> {
-    let own = ["measured", "commit", "command line", "rounds"];
+    let own = [
+        "measured",
+        "commit",
+        "command line",
+        "rounds",
+        "order drawn from",
+    ];
     let mut facts = main_facts(source);
     facts.retain(|(name, _)| !own.contains(&name.as_str()));
     facts.extend(mitigations(source));
@@ -221,6 +227,7 @@ fn main_facts(source: &Source) -> Vec<Fact> {
     let unknown = || "unknown".to_owned();
     let milliseconds = |ms: u64| format!("{} ms", grouped(ms));
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let seed = setting.seed;
     let facts = [
         ("measured", date(host.unix_time_s)),
         ("commit", host.commit.clone().unwrap_or_else(unknown)),
@@ -240,6 +247,10 @@ fn main_facts(source: &Source) -> Vec<Fact> {
         ("each timed part", milliseconds(setting.duration_ms)),
         ("warm-up before it", milliseconds(setting.warm_up_ms)),
         ("rounds", setting.rounds.to_string()),
+        (
+            "order drawn from",
+            seed.map_or_else(|| "not drawn".to_owned(), |seed| format!("seed {seed}")),
+        ),
         ("the load waits by", setting.load_wait.clone()),
         ("core of the proxy", cores(setting.proxy_core.as_slice())),
         ("cores of the load", cores(&setting.load_cores)),

@@ -4,8 +4,9 @@
 use super::head::{Fact, comparable_facts, fact, names};
 use super::markup::Markup;
 use super::{Page, letter};
+use crate::report::column::{Better, Column};
 use crate::report::units::{self, quantity, ratio};
-use crate::report::view::{Better, Cell, Column, Line, QUANTILES};
+use crate::report::view::{Cell, Line, QUANTILES};
 use crate::spread::Spread;
 
 impl Page<'_> {

@@ -5,8 +5,9 @@ use super::head::contender_anchor;
 use super::markup::Markup;
 use super::{Page, letter};
 use crate::catalogue::Entry;
+use crate::report::column::{Better, Column};
 use crate::report::units::{self, Format, plural};
-use crate::report::view::{Better, Cell, Column, Line, QUANTILES, mode, planned_rate};
+use crate::report::view::{Cell, Line, QUANTILES, mode, planned_rate};
 use crate::report::words;
 use crate::result::model::Clock;
 use crate::spread::Spread;
@@ -53,7 +54,12 @@ impl Page<'_> {
                 0 | 1 => String::new(),
                 _ => format!(" ({})", letter(cannot.source)),
             };
-            out.element("b", &[], &format!("{}{file} cannot", cannot.name));
+            let cannot_words = if cannot.in_part {
+                ", not in every run"
+            } else {
+                " cannot"
+            };
+            out.element("b", &[], &format!("{}{file}{cannot_words}", cannot.name));
             out.text(&format!(": {}", cannot.why));
             out.close("p");
         }

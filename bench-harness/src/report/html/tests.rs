@@ -353,6 +353,23 @@ fn contenders_are_sorted_by_the_main_figure_and_no_proxy_is_last() {
 }
 
 #[test]
+fn the_best_of_a_column_is_a_contender() {
+    let html = page_of(&sample::compare(12));
+    let point = html.split_once("<h3 id=\"point-1\">").unwrap().1;
+    let table = point.split_once("</table>").unwrap().0;
+    let rows: Vec<&str> = table.split("<tr").collect();
+    let bests = |name: &str| {
+        let row = rows
+            .iter()
+            .find(|row| row.contains(&format!("</svg>{name}<")));
+        row.unwrap().matches("class=\"best\"").count()
+    };
+    assert!(bests("epoll") >= 3, "median, P50 and the rate");
+    assert_eq!(bests("direct"), 0);
+    assert_eq!(bests("tinyproxy"), 0);
+}
+
+#[test]
 fn where_ringway_is_not_first_is_said_in_words() {
     let html = page_of(&sample::compare(3));
     assert!(html.contains("Where ringway is not first"));
@@ -369,6 +386,15 @@ fn who_cannot_is_there_with_the_reason() {
     let html = page_of(&sample::compare(3));
     let cannot = "<b>nginx cannot</b>: it has no &lt;CONNECT&gt;";
     assert_eq!(html.matches(cannot).count(), 1);
+    let mut result = sample::compare(3);
+    result.points[0].cannot = result.points[1].cannot.clone();
+    let html = page_of(&result);
+    assert_eq!(html.matches(cannot).count(), 1);
+    assert_eq!(
+        html.matches("<b>nginx, not in every run</b>: it has no")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -515,7 +541,10 @@ fn two_files_are_drawn_over_each_other_with_their_ratios() {
         "ringway · B",
     ];
     assert_eq!(names, expected);
-    assert!(chart.contains("series c0 d0") && chart.contains("series c0 d1"));
+    let curve = line_charts(&html, "P99 at each rate, from")[0];
+    for chart in [chart, curve] {
+        assert!(chart.contains("series c0 d0") && chart.contains("series c0 d1"));
+    }
 }
 
 #[test]
