@@ -82,12 +82,21 @@ fn relay_tuning() -> Result<Option<RelayTuning>, Failure> {
     };
     let typed = typed.to_string_lossy();
     let numbers: Result<Vec<u32>, _> = typed.split(',').map(|text| text.trim().parse()).collect();
-    let Ok(&[promote_full_buffers, demote_bytes, demote_small_splices]) = numbers.as_deref() else {
+    let Ok(
+        &[
+            promote_full_buffers,
+            demote_bytes,
+            demote_small_splices,
+            at_once_tasks,
+        ],
+    ) = numbers.as_deref()
+    else {
         return Err(Failure::new(
             Reason::Usage,
             format!(
-                "{RELAY_TUNING} is '{typed}'; it takes three whole numbers: full buffers that promote, bytes of a small \
-                 splice, small splices that demote (the default is 4,4096,8)"
+                "{RELAY_TUNING} is '{typed}'; it takes four whole numbers: full buffers that promote, bytes of a small \
+                 splice, small splices that demote, busy tasks from which small sends wait for the next enter (the default is \
+                 4,4096,8,80)"
             ),
         ));
     };
@@ -95,6 +104,7 @@ fn relay_tuning() -> Result<Option<RelayTuning>, Failure> {
         promote_full_buffers,
         demote_bytes,
         demote_small_splices,
+        at_once_tasks: at_once_tasks as usize,
     }))
 }
 

@@ -18,16 +18,16 @@ const SIZES: [u64; 5] = [0, 1, 4095, 65_536, 1 << 20];
 const AT_ONCE: usize = 6;
 
 /// Under which tuning and options the program runs. The tuning is: full buffers in a row that promote, bytes under
-/// which a splice is small, small splices in a row that demote.
+/// which a splice is small, small splices in a row that demote, busy tasks from which small sends go through the ring.
 const SETTINGS: [(Option<&str>, &[&str]); 5] = [
     (None, &[]),
-    (Some("1,1048576,1"), &[]), // changes at nearly every read
+    (Some("1,1048576,1,0"), &[]), // changes at nearly every read
     (
-        Some("1,1048576,1"),
+        Some("1,1048576,1,0"),
         &["--buffer-size", "512", "--buffers", "16"],
     ),
-    (Some("1,4096,2"), &["--buffer-size", "4096"]),
-    (Some("1,1,1000000"), &[]), // splices at the first chance, and for good
+    (Some("1,4096,2,0"), &["--buffer-size", "4096"]),
+    (Some("1,1,1000000,0"), &[]), // splices at the first chance, and for good
 ];
 
 /// Which end sends FIN first.
@@ -391,7 +391,7 @@ fn resets_off() {
 fn more_bulky_tunnels_than_pipes_lose_nothing() {
     const TUNNELS: u32 = 80;
     const LENGTH: u64 = 2_000_000;
-    for tuning in ["1,1,1000000", "1,1048576,1"] {
+    for tuning in ["1,1,1000000,0", "1,1048576,1,0"] {
         let proxy = Launch::new(&["--zero-copy", "splice"])
             .tuning(tuning)
             .start();
@@ -441,7 +441,7 @@ fn features_forced_off_lose_nothing() {
             ],
         ] {
             let launch = Launch::new(options).environment("RINGWAY_FORCE_OFF", missing);
-            let proxy = launch.tuning("1,1048576,1").start();
+            let proxy = launch.tuning("1,1048576,1,0").start();
             let start = proxy.footing();
             all_at_once(&plans, |plan| run(&proxy, plan));
             proxy.await_gauges(&start);
@@ -455,7 +455,7 @@ fn busy_polling_loses_nothing() {
     let plans = plans();
     for busy_poll in ["auto", "20us", "5ms"] {
         let proxy = Launch::new(&["--busy-poll", busy_poll])
-            .tuning("1,1048576,1")
+            .tuning("1,1048576,1,0")
             .start();
         let start = proxy.footing();
         all_at_once(&plans, |plan| run(&proxy, plan));

@@ -13,7 +13,7 @@ use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 use support::*;
 
 /// A tuning under which a direction splices after one full buffer, and goes on splicing.
-const SPLICE_SOON: &str = "1,1,1000000";
+const SPLICE_SOON: &str = "1,1,1000000,0";
 
 /// How long nothing moves before a writer counts as stalled.
 const STALLED: Duration = Duration::from_millis(200);

@@ -226,7 +226,7 @@ fn both_ways(client: &TcpStream, origin: &TcpStream, length: u64, seed: u32) {
 fn scarce_buffers_and_completions_are_slow_but_never_wrong() {
     let _alone = alone();
     for options in SCARCE {
-        for tuning in [None, Some("1,1048576,1")] {
+        for tuning in [None, Some("1,1048576,1,0")] {
             let proxy = tuning
                 .into_iter()
                 .fold(Launch::new(options), Launch::tuning)
@@ -281,7 +281,7 @@ fn scarce_socket_buffers_are_slow_but_never_wrong() {
     ] {
         for mode in ["auto", "off"] {
             let proxy = Launch::new(&[options, &["--zero-copy", mode]].concat())
-                .tuning("1,4096,2")
+                .tuning("1,4096,2,0")
                 .start();
             let start = proxy.footing();
             let begun = Instant::now();

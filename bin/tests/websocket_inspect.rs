@@ -248,7 +248,7 @@ fn bulk_passes_whole_and_is_never_spliced() {
         (&["--buffer-size", "16k", "--zero-copy", "send-zc"], 70_000),
     ] {
         let options = [options, &["--websocket-inspect"]].concat();
-        let proxy = Launch::new(&options).tuning("1,1,1").start();
+        let proxy = Launch::new(&options).tuning("1,1,1,0").start();
         let socket = WebSocket::open(&proxy);
         let frames = FRAMES * 1000 / frame_bytes;
         std::thread::scope(|scope| {

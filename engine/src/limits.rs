@@ -100,8 +100,12 @@ pub const PIPE_BYTES: u32 = 256 * 1024;
 /// Pipes one worker keeps; past them a bulky direction copies.
 pub const PIPES_MAX: usize = 64;
 /// Sends of at least this many bytes go by send(2) at once, smaller ones with the next io_uring_enter(2); see
-/// `kernel-notes/decisions/0010-large-sends-go-at-once.md`.
+/// `kernel-notes/decisions/0010-sends-that-go-at-once.md`.
 pub const SEND_AT_ONCE_BYTES: usize = 8 * 1024;
+/// Smaller sends go at once, too, while fewer tasks than these are at work: were woken in the last window.
+pub const SMALL_SENDS_AT_ONCE_TASKS: usize = 80;
+/// The window: long enough for every one of a few busy connections to have had its turn.
+pub const ACTIVITY_WINDOW: Duration = Duration::from_millis(10);
 
 /// Bytes from which a send from the arena may be SEND_ZC: below, pinning and notification cost more than the copy.
 pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;

@@ -33,6 +33,7 @@ const RESTLESS: RelayTuning = RelayTuning {
     promote_full_buffers: 1,
     demote_bytes: u32::MAX,
     demote_small_splices: 1,
+    at_once_tasks: 0,
 };
 
 /// A bulky direction stays one.
@@ -40,6 +41,7 @@ const ONE_WAY: RelayTuning = RelayTuning {
     promote_full_buffers: 1,
     demote_bytes: 0,
     demote_small_splices: 1,
+    at_once_tasks: usize::MAX,
 };
 
 /// Bytes asked for the sockets of clients and origins: little, so that the way is soon full.

@@ -14,7 +14,7 @@ use crate::support::*;
 fn in_every_mode(options: &[&str], check: impl Fn(TcpEnd, TcpEnd)) {
     for mode in MODES {
         // A tuning under which nearly every read changes how bytes move, and the default.
-        for tuning in [None, Some("1,1048576,1"), Some("1,1,1000000")] {
+        for tuning in [None, Some("1,1048576,1,0"), Some("1,1,1000000,0")] {
             let launch = Launch::new(&[&["--zero-copy", mode], options].concat());
             let proxy = tuning.into_iter().fold(launch, Launch::tuning).start();
             let start = proxy.footing();

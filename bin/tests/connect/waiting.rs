@@ -74,7 +74,7 @@ fn tunnels_that_wait(proxy: &Proxy) -> Vec<Waiting> {
 #[test]
 fn a_slow_reader_costs_no_cpu_and_no_byte_however_the_tunnel_stands() {
     for mode in MODES {
-        for tuning in [None, Some("1,1048576,1"), Some("1,1,1000000")] {
+        for tuning in [None, Some("1,1048576,1,0"), Some("1,1,1000000,0")] {
             let launch = Launch::new(&["--zero-copy", mode]);
             let proxy = tuning.into_iter().fold(launch, Launch::tuning).start();
             let start = proxy.footing();

@@ -135,7 +135,7 @@ fn bodies_of_every_size(options: &[&str], large: u64) {
 
 #[test]
 fn bodies_under_tunings_that_change_how_they_move_at_every_boundary() {
-    for tuning in ["1,1048576,1", "1,1,1000000", "1,4096,2"] {
+    for tuning in ["1,1048576,1,0", "1,1,1000000,0", "1,4096,2,0"] {
         let proxy = Launch::new(&["--buffer-size", "4096"])
             .tuning(tuning)
             .start();
@@ -160,7 +160,7 @@ fn bodies_of_100_mib_in_both_directions_at_once() {
 #[test]
 fn bodies_end_where_they_say_and_the_next_message_follows_in_the_same_segment() {
     for mode in MODES {
-        for tuning in [None, Some("1,1,1000000")] {
+        for tuning in [None, Some("1,1,1000000,0")] {
             let launch = Launch::new(&["--zero-copy", mode]);
             let proxy = tuning.into_iter().fold(launch, Launch::tuning).start();
             let mut exchange = Exchange::get(&proxy);

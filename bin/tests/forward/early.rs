@@ -228,7 +228,7 @@ fn early_final_response_while_the_upload_still_runs_is_delivered_at_once() {
 
 #[test]
 fn early_final_response_of_an_origin_that_closes_is_delivered_whole() {
-    for (mode, tuning) in [("off", "1,1,1000000"), ("splice", "1,1,1000000")] {
+    for (mode, tuning) in [("off", "1,1,1000000,0"), ("splice", "1,1,1000000,0")] {
         let proxy = Launch::new(&["--zero-copy", mode]).tuning(tuning).start();
         let start = proxy.footing();
         for closes in ["later", "fin", "reset"] {

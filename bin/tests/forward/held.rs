@@ -206,7 +206,7 @@ fn client_aborts_a_spliced_upload_that_the_origin_does_not_read() {
 #[test]
 fn answer_that_only_the_close_ends_is_not_whole_when_its_origin_resets_during_the_upload() {
     let proxy = Launch::new(&["--zero-copy", "splice"])
-        .tuning("1,1,1000000")
+        .tuning("1,1,1000000,0")
         .start();
     let mut exchange = Exchange::begin(&proxy, &POST.replace(": 5", ": 1000000000"));
     upload(&mut exchange);

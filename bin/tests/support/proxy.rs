@@ -48,8 +48,8 @@ impl Launch {
         self
     }
 
-    /// When a relay's direction changes between copying and splicing: full buffers in a row that promote, bytes under
-    /// which a splice is small, small splices in a row that demote.
+    /// How bytes go: full buffers in a row that promote a direction to splicing, bytes under which a splice is small, small
+    /// splices in a row that demote it, and busy tasks from which small sends wait for the next enter.
     pub(crate) fn tuning(self, tuning: &str) -> Self {
         self.environment("RINGWAY_RELAY_TUNING", tuning)
     }

@@ -70,6 +70,7 @@ pub struct Ring {
     /// What other rings have sent.
     news: VecDeque<News>,
     news_owner: Option<Owner>,
+    small_sends_at_once: bool,
     counters: RingCounters,
 }
 
@@ -128,6 +129,7 @@ impl Ring {
             port,
             news: VecDeque::new(),
             news_owner: None,
+            small_sends_at_once: true,
             counters: RingCounters::default(),
         })
     }
@@ -186,11 +188,17 @@ impl Ring {
         Ok(())
     }
 
-    /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`]. A large send is over already.
+    /// Whether sends that are not large go at once, too.
+    pub fn send_small_at_once(&mut self, at_once: bool) {
+        self.small_sends_at_once = at_once;
+    }
+
+    /// Queues an operation; it starts with the next [`Self::turn`] or [`Self::flush`]. A send that goes at once is over
+    /// already.
     pub fn start(&mut self, op: Op, owner: Owner) -> Key {
         let kind = op.kind();
         let op = match op {
-            Op::Send(send) if send.goes_at_once() => {
+            Op::Send(send) if send.goes_at_once(self.small_sends_at_once) => {
                 let (result, payload) = send.at_once();
                 return self.slab.insert_done(kind, owner, payload, result);
             }

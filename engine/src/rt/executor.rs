@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::activity::{Activity, Counted};
 use super::busy_poll::{SpinPolicy, SpinWindow};
 use super::wheel::{TimerKey, Wheel};
+use crate::limits;
 use crate::ring::{Owner, Ring, Wait};
 
 /// Names a task; reused after the task has ended, so a wake may be spurious.
@@ -25,6 +27,7 @@ struct Task {
     starved: bool,
     /// On the list of those who hold buffers.
     holding: bool,
+    counted: Counted,
 }
 
 struct Core {
@@ -37,6 +40,9 @@ struct Core {
     /// Tasks that hold buffers because their peer does not read.
     holders: RefCell<Vec<TaskId>>,
     spin: RefCell<SpinWindow>,
+    activity: RefCell<Activity>,
+    /// Small sends go at once while fewer tasks are at work.
+    at_once_tasks: Cell<usize>,
     started: Instant,
     now: Cell<Instant>,
     current: Cell<TaskId>,
@@ -76,6 +82,8 @@ impl Rt {
             starved: RefCell::new(VecDeque::new()),
             holders: RefCell::new(Vec::new()),
             spin: RefCell::new(SpinWindow::new(spin)),
+            activity: RefCell::new(Activity::new(now)),
+            at_once_tasks: Cell::new(limits::SMALL_SENDS_AT_ONCE_TASKS),
             started: now,
             now: Cell::new(now),
             current: Cell::new(TaskId::MAX),
@@ -90,6 +98,12 @@ impl Rt {
     #[must_use]
     pub fn ring(&self) -> RefMut<'_, Ring> {
         self.0.ring.borrow_mut()
+    }
+
+    /// Lets small sends go at once while fewer tasks than these are at work.
+    pub fn set_at_once_tasks(&self, tasks: usize) {
+        self.0.at_once_tasks.set(tasks);
+        self.ring().send_small_at_once(tasks > 0);
     }
 
     /// The time of this turn, read once.
@@ -121,6 +135,7 @@ impl Rt {
             queued: true,
             starved: false,
             holding: false,
+            counted: Counted::default(),
         };
         let id = self.0.tasks.borrow_mut().insert(task) as TaskId;
         self.0.ready.borrow_mut().push_back(id);
@@ -243,6 +258,7 @@ impl Rt {
                 self.wake(owner.0);
             }
             self.offer_buffers();
+            self.choose_sends();
             self.run_ready();
             if done.get() {
                 return self.join();
@@ -266,6 +282,7 @@ impl Rt {
                 .get_mut(id as usize)
                 .and_then(|task| {
                     task.queued = false;
+                    self.0.activity.borrow_mut().count(&mut task.counted);
                     task.future.take()
                 });
             let Some(mut future) = future else { continue };
@@ -284,6 +301,14 @@ impl Rt {
                     self.0.tasks.borrow_mut().remove(id as usize);
                 }
             }
+        }
+    }
+
+    /// While few tasks are at work, a send that goes at once is cheaper; among many, one enter for all sends is.
+    fn choose_sends(&self) {
+        if let Some(tasks) = self.0.activity.borrow_mut().end_window(self.now()) {
+            let at_once = tasks < self.0.at_once_tasks.get();
+            self.ring().send_small_at_once(at_once);
         }
     }
 
@@ -383,3 +408,55 @@ impl Rt {
 const WOKEN_CAPACITY: usize = 1024;
 /// How long the end of a worker waits for cancelled operations; a SEND_ZC to a dead peer may take longer, and leaks.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use bytes::Bytes;
+
+    use super::super::trial;
+    use super::*;
+    use crate::ring::{Op, Send, SendData};
+
+    /// Whether a send of one byte is on its way through the ring, after `tasks` have been at work for some windows.
+    fn waits_for_the_ring(tasks: usize) -> bool {
+        let (near, _far) = UnixStream::pair().expect("two sockets");
+        let rt = trial::runtime();
+        for _ in 1..tasks {
+            let busy = rt.clone();
+            rt.spawn(async move {
+                loop {
+                    busy.next_turn().await;
+                }
+            });
+        }
+        let waits = Rc::new(Cell::new(false));
+        let (seen, handle) = (Rc::clone(&waits), rt.clone());
+        let main = async move {
+            let end = handle.now() + 3 * limits::ACTIVITY_WINDOW;
+            while handle.now() < end {
+                handle.next_turn().await;
+            }
+            let send = Send {
+                socket: near.as_raw_fd(),
+                data: SendData::Bytes(Box::new(Bytes::from_static(b"x"))),
+                zero_copy: None,
+            };
+            let key = handle.ring().start(Op::Send(send), handle.owner());
+            seen.set(handle.ring().in_flight(key));
+            while handle.ring().send_outcome(key, handle.owner()).is_none() {
+                handle.next_turn().await;
+            }
+        };
+        rt.run(main).expect("an orderly end");
+        waits.get()
+    }
+
+    #[test]
+    fn small_sends_go_through_the_ring_while_many_tasks_are_at_work() {
+        assert!(!waits_for_the_ring(limits::SMALL_SENDS_AT_ONCE_TASKS - 1));
+        assert!(waits_for_the_ring(limits::SMALL_SENDS_AT_ONCE_TASKS));
+    }
+}

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 mod busy_poll;
 mod executor;
 mod gate;

@@ -38,7 +38,7 @@ pub struct Config {
     pub open_proxy: bool,
     /// Kernel features to treat as missing, so that fallbacks and refusals can be seen on any kernel.
     pub force_off: Vec<crate::ring::Feature>,
-    /// When a relay's direction changes between copying and splicing.
+    /// How a relay chooses between the ways that bytes go.
     pub relay: RelayTuning,
 }
 
@@ -85,7 +85,7 @@ pub enum BusyPoll {
     For(Duration),
 }
 
-/// When a relay's direction changes between copying and splicing.
+/// How a relay chooses between the ways that bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayTuning {
     /// Full buffers in a row that prove a direction bulky.
@@ -94,6 +94,8 @@ pub struct RelayTuning {
     pub demote_bytes: u32,
     /// Small splices in a row that end splicing.
     pub demote_small_splices: u32,
+    /// Small sends go by send(2) at once while fewer tasks of a worker are at work.
+    pub at_once_tasks: usize,
 }
 
 impl Default for Config {
@@ -141,6 +143,7 @@ impl Default for RelayTuning {
             promote_full_buffers: limits::PROMOTE_FULL_BUFFERS,
             demote_bytes: limits::DEMOTE_BYTES,
             demote_small_splices: limits::DEMOTE_SMALL_SPLICES,
+            at_once_tasks: limits::SMALL_SENDS_AT_ONCE_TASKS,
         }
     }
 }

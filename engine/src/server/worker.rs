@@ -128,7 +128,9 @@ fn prepare(seat: &Seat) -> Result<(Rt, Sources), String> {
         .map_err(|error| format!("no randomness for the resolver: {error}"))?;
     let random =
         Random::system().map_err(|error| format!("no randomness for mask keys: {error}"))?;
-    Ok((Rt::new(ring, spin), Sources { resolver, random }))
+    let rt = Rt::new(ring, spin);
+    rt.set_at_once_tasks(config.relay.at_once_tasks);
+    Ok((rt, Sources { resolver, random }))
 }
 
 fn proxy(rt: &Rt, seat: &Seat, sources: Sources, ports: &Arc<[Arc<Port>]>) -> Proxy {

@@ -1,4 +1,4 @@
-//! SEND, SEND_ZC (6.0), and send(2) for what is large. See `kernel-notes/send-zerocopy.md`.
+//! SEND, SEND_ZC (6.0), and send(2) where that is cheaper. See `kernel-notes/send-zerocopy.md`.
 //!
 //! Sends never wait in the kernel (MSG_DONTWAIT): a send that waited would hold its arena buffer for as long as the
 //! peer does not read, and a few slow readers would hold them all.
@@ -108,9 +108,10 @@ impl SendData {
 }
 
 impl Send {
-    /// Whether send(2) is cheaper than the ring.
-    pub(in crate::ring) fn goes_at_once(&self) -> bool {
-        self.zero_copy.is_none() && self.data.as_slice().len() >= limits::SEND_AT_ONCE_BYTES
+    /// Whether send(2) is cheaper than the ring; the caller knows whether it is for a small send.
+    pub(in crate::ring) fn goes_at_once(&self, small_ones_do: bool) -> bool {
+        let large = self.data.as_slice().len() >= limits::SEND_AT_ONCE_BYTES;
+        self.zero_copy.is_none() && (large || small_ones_do)
     }
 
     /// Sends by send(2); the result is what a completion would say.
@@ -171,16 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_large_send_that_is_not_zero_copy_goes_at_once() {
+    fn large_sends_go_at_once_small_ones_when_told_and_zero_copy_never() {
         let (near, _far) = UnixStream::pair().expect("two sockets");
         let limit = limits::SEND_AT_ONCE_BYTES;
-        assert!(send(&near, limit).goes_at_once());
-        assert!(!send(&near, limit - 1).goes_at_once());
+        assert!(send(&near, limit).goes_at_once(false));
+        assert!(!send(&near, limit - 1).goes_at_once(false));
+        assert!(send(&near, 1).goes_at_once(true));
         let zero_copy = Send {
             zero_copy: Some(Rc::default()),
             ..send(&near, limit)
         };
-        assert!(!zero_copy.goes_at_once());
+        assert!(!zero_copy.goes_at_once(true));
     }
 
     #[test]
