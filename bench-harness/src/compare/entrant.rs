@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::args::{Compare, Names};
 use crate::host::OfRingway;
 use crate::load::Mode;
-use crate::plan::{Plan, Scenario};
+use crate::plan::Plan;
 use crate::result::model::Contender;
 use crate::rival::{self, Installed, Site, quoted};
 
@@ -146,15 +146,14 @@ impl Entrant {
     ) -> Result<Contender, String> {
         let own = quoted(own);
         let Site { proxy, origin, .. } = site;
-        let is_http = plan.scenario.is_http();
+        let by_proxy = if plan.scenario.is_http() {
+            Mode::Forward
+        } else {
+            Mode::Connect
+        };
         let (command, mode, notes): (_, _, &[&str]) = match &self.source {
             Source::Ringway { command, .. } => {
-                let mode = if is_http {
-                    Mode::Forward
-                } else {
-                    Mode::Connect
-                };
-                (Some(format!("{command} --listen {proxy}")), mode, &[])
+                (Some(format!("{command} --listen {proxy}")), by_proxy, &[])
             }
             Source::Rival(Installed { rival, program, .. }) => {
                 let way = rival.way(plan)?;
@@ -163,17 +162,9 @@ impl Entrant {
                     .map_err(|error| format!("its configuration cannot be written: {error}"))?;
                 (Some(command), way.mode, way.notes)
             }
-            Source::Reference(_) if plan.scenario == Scenario::Get => {
-                return Err("it only relays what comes by CONNECT".to_owned());
-            }
             Source::Reference(kind) => {
                 let command = format!("{own} relay --kind {kind} --listen {proxy}");
-                let notes: &[_] = if is_http {
-                    &["WebSocket by CONNECT"]
-                } else {
-                    &[]
-                };
-                (Some(command), Mode::Connect, notes)
+                (Some(command), by_proxy, &[])
             }
             Source::Splice => {
                 let command = format!("{own} relay --listen {proxy} --target {origin}");

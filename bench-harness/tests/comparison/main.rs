@@ -153,15 +153,13 @@ fn who_falls_over_and_who_cannot_are_rows_and_the_rest_goes_on() {
         "{stdout}"
     );
     assert!(
-        stdout.contains("cannot: it only relays what comes by CONNECT"),
-        "{stdout}"
-    );
-    assert!(
         stdout.contains("Ringway has no figure in W3 GET x2"),
         "{stdout}"
     );
     // W3 has an open loop beside the closed one.
-    assert_eq!(rows(&stdout, "direct").len(), 2, "{stdout}");
+    for name in ["direct", "epoll"] {
+        assert_eq!(rows(&stdout, name).len(), 2, "{stdout}");
+    }
     let result = file.read();
     let why = result["points"][0]["cannot"][0]["why"].as_str().unwrap();
     assert!(why.contains("--shout"), "its last words are kept: {why}");
@@ -211,13 +209,10 @@ fn every_rival_that_is_installed_carries_what_it_can() {
     for point in result["points"].as_array().unwrap() {
         carried += point["runs"].as_array().unwrap().len();
         for cannot in point["cannot"].as_array().unwrap() {
-            // The stand-in forwards no HTTP, and a machine under test may be too slow for the open loop.
+            // A machine under test may be too slow for the open loop.
             let (name, why) = (name(&result, cannot), cannot["why"].as_str().unwrap());
             let is_late = why.contains("were planned");
-            assert!(
-                name == "ringway" || is_late || !why.contains("void"),
-                "{name}: {why}\n{stdout}"
-            );
+            assert!(is_late || !why.contains("void"), "{name}: {why}\n{stdout}");
         }
     }
     assert!(carried >= 5, "{stdout}");
