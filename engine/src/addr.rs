@@ -108,9 +108,11 @@ impl fmt::Display for Authority {
 impl Host {
     /// Parses a host without a port; an IPv6 address stands in brackets.
     pub fn parse(host: &[u8]) -> Result<Self, AuthorityError> {
-        let (form, text) = Form::of(host)?;
-        Ok(match form {
-            Form::Name => Self::Name(text.to_ascii_lowercase().into_boxed_str()),
+        Ok(match Form::of(host)? {
+            Form::Name => {
+                let name = str::from_utf8(host).map_err(|_| AuthorityError::NameByte)?;
+                Self::Name(name.to_ascii_lowercase().into_boxed_str())
+            }
             Form::V4(address) => Self::V4(address),
             Form::V6(address) => Self::V6(address),
         })
@@ -172,8 +174,8 @@ impl std::error::Error for AuthorityError {}
 
 /// Splits a port off: `None` without a colon behind the host. Neither part is checked.
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let colon = authority.iter().rposition(|byte| *byte == b':');
-    let bracket = authority.iter().rposition(|byte| *byte == b']');
+    let colon = memchr::memrchr(b':', authority);
+    let bracket = memchr::memrchr(b']', authority);
     match colon.and_then(|colon| authority.split_at_checked(colon)) {
         Some((host, port)) if bracket.is_none_or(|bracket| bracket < host.len()) => {
             (host, port.get(1..))
@@ -184,7 +186,7 @@ pub(crate) fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Like [`split_port`], but userinfo is told as such: its colon would pass for the one of a port.
 fn split_optional_port(authority: &[u8]) -> Result<(&[u8], Option<&[u8]>), AuthorityError> {
-    if authority.contains(&b'@') {
+    if memchr::memchr(b'@', authority).is_some() {
         return Err(AuthorityError::Userinfo);
     }
     Ok(split_port(authority))
@@ -195,12 +197,36 @@ pub(crate) fn parse_port(port: &[u8]) -> Result<NonZeroU16, AuthorityError> {
     if port.is_empty() {
         return Err(AuthorityError::PortMissing);
     }
-    // The standard library would take a sign and leading zeros.
-    if port.starts_with(b"0") || !port.iter().all(u8::is_ascii_digit) {
+    if port.starts_with(b"0") {
         return Err(AuthorityError::Port);
     }
-    let digits = str::from_utf8(port).map_err(|_| AuthorityError::Port)?;
-    digits.parse().map_err(|_| AuthorityError::Port)
+    let number = decimal(port).and_then(|number| number.try_into().ok());
+    number.and_then(NonZeroU16::new).ok_or(AuthorityError::Port)
+}
+
+/// Up to five digits and nothing else: the standard library would take a sign too.
+fn decimal(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit()
+            .then(|| number * 10 + u32::from(byte - b'0'))
+    })
+}
+
+/// Four decimal numbers without leading zeros.
+fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split(|byte| *byte == b'.');
+    for octet in &mut octets {
+        let part = parts.next()?;
+        if part.len() > 1 && part.starts_with(b"0") {
+            return None;
+        }
+        *octet = u8::try_from(decimal(part)?).ok()?;
+    }
+    parts.next().is_none().then(|| octets.into())
 }
 
 /// Which of the three a host is, before anything is stored.
@@ -211,24 +237,22 @@ enum Form {
 }
 
 impl Form {
-    fn of(host: &[u8]) -> Result<(Self, &str), AuthorityError> {
-        let text = str::from_utf8(host).map_err(|_| AuthorityError::NameByte)?;
-        if text.is_empty() {
+    fn of(host: &[u8]) -> Result<Self, AuthorityError> {
+        if host.is_empty() {
             return Err(AuthorityError::HostMissing);
         }
-        if let Some(rest) = text.strip_prefix('[') {
-            let inner = rest.strip_suffix(']').ok_or(AuthorityError::Ipv6)?;
-            if inner.contains('%') {
+        if let Some(rest) = host.strip_prefix(b"[") {
+            let inner = rest.strip_suffix(b"]").ok_or(AuthorityError::Ipv6)?;
+            if inner.contains(&b'%') {
                 return Err(AuthorityError::Ipv6Zone);
             }
-            let address = inner.parse().map_err(|_| AuthorityError::Ipv6)?;
-            return Ok((Self::V6(address), text));
+            let text = str::from_utf8(inner).map_err(|_| AuthorityError::Ipv6)?;
+            return Ok(Self::V6(text.parse().map_err(|_| AuthorityError::Ipv6)?));
         }
-        if check_name(text)? == LastLabel::Number {
-            let address = text.parse().map_err(|_| AuthorityError::Ipv4)?;
-            return Ok((Self::V4(address), text));
+        if check_name(host)? == LastLabel::Number {
+            return parse_v4(host).map(Self::V4).ok_or(AuthorityError::Ipv4);
         }
-        Ok((Self::Name, text))
+        Ok(Self::Name)
     }
 }
 
@@ -238,53 +262,69 @@ enum LastLabel {
     Word,
 }
 
-fn check_name(name: &str) -> Result<LastLabel, AuthorityError> {
-    let relative = name.strip_suffix('.').unwrap_or(name);
+/// One pass: each byte is looked up, each dot ends a label.
+fn check_name(name: &[u8]) -> Result<LastLabel, AuthorityError> {
+    let relative = name.strip_suffix(b".").unwrap_or(name);
     if relative.len() > NAME_BYTES_MAX {
         return Err(AuthorityError::NameTooLong);
     }
-    let mut last = relative;
-    for label in relative.split('.') {
-        if !label.bytes().all(is_label_byte) {
+    let mut label_bytes = 0;
+    for &byte in relative {
+        if byte == b'.' {
+            check_label(label_bytes)?;
+            label_bytes = 0;
+        } else if IS_LABEL_BYTE[usize::from(byte)] {
+            label_bytes += 1;
+        } else {
             return Err(bad_byte(name));
         }
-        match label.len() {
-            0 => return Err(AuthorityError::LabelEmpty),
-            1..=LABEL_BYTES_MAX => last = label,
-            _ => return Err(AuthorityError::LabelTooLong),
-        }
     }
-    Ok(if is_number(last) {
+    check_label(label_bytes)?;
+    let last = relative.get(relative.len() - label_bytes..);
+    Ok(if last.is_some_and(is_number) {
         LastLabel::Number
     } else {
         LastLabel::Word
     })
 }
 
-fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+fn check_label(bytes: usize) -> Result<(), AuthorityError> {
+    match bytes {
+        0 => Err(AuthorityError::LabelEmpty),
+        1..=LABEL_BYTES_MAX => Ok(()),
+        _ => Err(AuthorityError::LabelTooLong),
+    }
 }
 
+/// Letters, digits, hyphen, underscore.
+static IS_LABEL_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
+
 /// The "ends in a number" rule of the WHATWG URL standard: decimal digits, or `0x` and any hexadecimal digits.
-fn is_number(label: &str) -> bool {
-    let hexadecimal = label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"));
-    match hexadecimal {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+fn is_number(label: &[u8]) -> bool {
+    match label {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        digits => digits.iter().all(u8::is_ascii_digit),
     }
 }
 
 #[cold]
-fn bad_byte(name: &str) -> AuthorityError {
-    if name.contains('@') {
+fn bad_byte(name: &[u8]) -> AuthorityError {
+    let has = |bytes: &[u8]| name.iter().any(|byte| bytes.contains(byte));
+    if has(b"@") {
         AuthorityError::Userinfo
-    } else if name.contains(['/', '\\', '?', '#']) {
+    } else if has(b"/\\?#") {
         AuthorityError::NotAuthority
-    } else if name.contains('%') {
+    } else if has(b"%") {
         AuthorityError::PercentEncoding
-    } else if name.contains(['[', ']']) {
+    } else if has(b"[]") {
         AuthorityError::Ipv6
     } else {
         AuthorityError::NameByte
@@ -381,6 +421,41 @@ mod tests {
 
     fn parse(authority: &str) -> Result<Authority, AuthorityError> {
         Authority::parse(authority.as_bytes())
+    }
+
+    #[test]
+    fn numbers_are_read_as_the_standard_library_reads_them() {
+        use rand::rngs::StdRng;
+        use rand::seq::IndexedRandom;
+        use rand::{RngExt, SeedableRng};
+        let mut random = StdRng::seed_from_u64(4);
+        let mut addresses = 0;
+        for _ in 0..200_000 {
+            let length = random.random_range(0..4);
+            let mut digits = || -> String {
+                let count = [1, 1, 1, 2, 3, 3, 0, 4];
+                let count = *count.choose(&mut random).expect("some");
+                let digit = || *b"0012567+".choose(&mut random).expect("some") as char;
+                std::iter::repeat_with(digit).take(count).collect()
+            };
+            let parts: Vec<String> = (0..=length).map(|_| digits()).collect();
+            let text = parts.join(".");
+            let expected = text.parse().ok();
+            addresses += u32::from(expected.is_some());
+            assert_eq!(parse_v4(text.as_bytes()), expected, "{text}");
+            let digits = digits();
+            let plain = !digits.starts_with(['0', '+']) && !digits.is_empty();
+            let expected = digits.parse().ok().filter(|_| plain);
+            assert_eq!(parse_port(digits.as_bytes()).ok(), expected, "{digits}");
+        }
+        assert!(addresses > 1_000, "{addresses}");
+        for port in ["65535", "65536", "99999", "100000", "4294967297"] {
+            assert_eq!(
+                parse_port(port.as_bytes()).ok(),
+                port.parse().ok(),
+                "{port}"
+            );
+        }
     }
 
     #[test]

@@ -109,24 +109,25 @@ impl Field {
     /// The field of that name, in any case.
     pub(super) fn of(name: &[u8]) -> Self {
         let first = name.first().map(u8::to_ascii_lowercase);
+        // As they are written nearly always: that is one comparison, another case one for each letter.
         let (known, field): (&[u8], Self) = match (name.len(), first) {
-            (2, Some(b't')) => (b"te", Self::Te),
-            (4, Some(b'h')) => (b"host", Self::Host),
-            (6, Some(b'a')) => (b"accept", Self::Accept),
-            (6, Some(b'e')) => (b"expect", Self::Expect),
-            (7, Some(b'u')) => (b"upgrade", Self::Upgrade),
-            (10, Some(b'c')) => (b"connection", Self::Connection),
-            (10, Some(b'k')) => (b"keep-alive", Self::KeepAlive),
-            (12, Some(b'm')) => (b"max-forwards", Self::MaxForwards),
-            (14, Some(b'c')) => (b"content-length", Self::ContentLength),
-            (16, Some(b'p')) => (b"proxy-connection", Self::ProxyConnection),
-            (17, Some(b't')) => (b"transfer-encoding", Self::TransferEncoding),
-            (18, Some(b'p')) => (b"proxy-authenticate", Self::ProxyAuthenticate),
-            (19, Some(b'p')) => (b"proxy-authorization", Self::ProxyAuthorization),
-            (25, Some(b'p')) => (b"proxy-authentication-info", Self::ProxyAuthenticationInfo),
+            (2, Some(b't')) => (b"TE", Self::Te),
+            (4, Some(b'h')) => (b"Host", Self::Host),
+            (6, Some(b'a')) => (b"Accept", Self::Accept),
+            (6, Some(b'e')) => (b"Expect", Self::Expect),
+            (7, Some(b'u')) => (b"Upgrade", Self::Upgrade),
+            (10, Some(b'c')) => (b"Connection", Self::Connection),
+            (10, Some(b'k')) => (b"Keep-Alive", Self::KeepAlive),
+            (12, Some(b'm')) => (b"Max-Forwards", Self::MaxForwards),
+            (14, Some(b'c')) => (b"Content-Length", Self::ContentLength),
+            (16, Some(b'p')) => (b"Proxy-Connection", Self::ProxyConnection),
+            (17, Some(b't')) => (b"Transfer-Encoding", Self::TransferEncoding),
+            (18, Some(b'p')) => (b"Proxy-Authenticate", Self::ProxyAuthenticate),
+            (19, Some(b'p')) => (b"Proxy-Authorization", Self::ProxyAuthorization),
+            (25, Some(b'p')) => (b"Proxy-Authentication-Info", Self::ProxyAuthenticationInfo),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(known) {
+        if name == known || name.eq_ignore_ascii_case(known) {
             field
         } else {
             Self::Other

@@ -192,7 +192,9 @@ impl Copy<'_> {
     /// Leaves a line that reads like `parts` where it is, and puts them in the place of every other one.
     fn spell(&mut self, line: &Line<'_>, parts: &[&[u8]]) {
         let written = self.head.get(line.start..line.end).unwrap_or_default();
-        if !written.iter().eq(parts.iter().copied().flatten()) {
+        let mut parts_left = parts.iter();
+        let rest = parts_left.try_fold(written, |rest, part| rest.strip_prefix(*part));
+        if rest != Some(&[]) {
             self.replace(line, parts);
         }
     }

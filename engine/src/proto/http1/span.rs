@@ -102,7 +102,7 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.head.get(self.at..self.end)?;
         // What was parsed has a CR only in front of LF, and a colon on every field line.
-        let (line, _) = rest.split_at_checked(find_line_break(rest)?)?;
+        let (line, _) = rest.split_at_checked(memchr::memchr(b'\r', rest)?)?;
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at_checked(colon)?;
         let start = self.at;

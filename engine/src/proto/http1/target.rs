@@ -44,7 +44,7 @@ pub fn target_form(request: &RequestHead, head: &[u8]) -> Result<TargetForm, Hea
         return Ok(TargetForm::Authority);
     }
     // No form has a fragment; whoever sends one reads the target differently than we would.
-    if target.contains(&b'#') {
+    if memchr::memchr(b'#', target).is_some() {
         return Err(HeadError::Fragment);
     }
     match target {
