@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::TcpStream;
 use super::resolver::{Family, ResolveError, Resolver};
+use super::{TcpStream, is_shortage};
 use crate::addr::{Authority, Host};
 use crate::ring::{Connect, Op, sys};
 use crate::rt::{Operation, Rt, Sleep};
@@ -58,12 +58,7 @@ impl DialError {
             libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => {
                 Self::Unreachable(errno)
             }
-            libc::EMFILE
-            | libc::ENFILE
-            | libc::ENOBUFS
-            | libc::ENOMEM
-            | libc::EADDRNOTAVAIL
-            | libc::EAGAIN => Self::Exhausted(errno),
+            errno if is_shortage(errno) => Self::Exhausted(errno),
             _ => Self::Failed(errno),
         }
     }

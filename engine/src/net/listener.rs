@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::is_shortage;
 use crate::limits;
 use crate::ring::{Accept, Feature, Key, NextSocket, Op, sys};
 use crate::rt::Rt;
@@ -95,7 +96,7 @@ impl Listener {
                 | libc::ECONNABORTED
                 | libc::EPROTO
                 | libc::ENETDOWN => {}
-                libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => {
+                errno if is_shortage(errno) => {
                     if let Some(socket) = self.shed() {
                         return Ok(Accepted::Shed(socket));
                     }

@@ -13,3 +13,17 @@ pub use dial::{DialError, Dialler};
 pub use listener::{Accepted, Listener};
 pub use stream::{Incoming, StreamGone, TcpStream};
 pub use udp::UdpSocket;
+
+/// Whether this errno says that the host is short of something for a socket: of descriptors, of memory, or of ports, which
+/// connect(2) says with EADDRNOTAVAIL or EAGAIN. Nobody at the other end is to blame, and it may pass.
+fn is_shortage(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EMFILE
+            | libc::ENFILE
+            | libc::ENOBUFS
+            | libc::ENOMEM
+            | libc::EADDRNOTAVAIL
+            | libc::EAGAIN
+    )
+}

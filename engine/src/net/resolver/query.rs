@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::{Outcome, ResolveError, State};
 use crate::limits;
-use crate::net::{DialError, StreamGone, TcpStream, UdpSocket};
+use crate::net::{DialError, StreamGone, TcpStream, UdpSocket, is_shortage};
 use crate::proto::dns::{Query, Question, Reading, first_segment};
 
 /// What came of a question, and how long that holds.
@@ -149,14 +149,7 @@ impl NotAsked {
             Self::Socket(error) => error.raw_os_error(),
         };
         match errno {
-            Some(
-                libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EADDRNOTAVAIL
-                | libc::EAGAIN,
-            ) => ResolveError::Overloaded,
+            Some(errno) if is_shortage(errno) => ResolveError::Overloaded,
             _ => ResolveError::ServerFailure,
         }
     }
