@@ -55,9 +55,10 @@ pub const WEBSOCKET_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Payload bytes of a WebSocket message over all of its frames, as they are on the wire. More than a frame may have,
 /// because a sender that fragments expects its receiver to stream.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Bytes that either end of a WebSocket may still send after this proxy has ended it, which are read and dropped so that
-/// they do not turn the close into an RST that destroys the Close on its way. More than the largest socket buffers of
-/// common hosts hold together, so that an end which reads while it sends has time to see the Close.
+/// Bytes that either end of a WebSocket may still send after this proxy has ended it, or behind its own Close, where it
+/// may send nothing (RFC 6455 section 5.5.1). They are read and dropped so that they do not turn the close into an RST that
+/// destroys the Close on its way. More than the largest socket buffers of common hosts hold together, so that an end which
+/// reads while it sends has time to see the Close.
 pub const WEBSOCKET_DROPPED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Default of `--buffers`, for each worker.

@@ -335,3 +335,41 @@ fn nothing_passes_behind_a_close() {
     expect_quiet(origin, Duration::from_millis(100));
     socket.pass(Sender::Server, &close(Sender::Server, 1000));
 }
+
+#[test]
+fn what_comes_behind_a_close_is_not_read_for_ever() {
+    const ENDLESS: usize = 512 << 20; // what it could send in the time that it is given to end
+    let proxy = inspecting();
+    let start = proxy.footing();
+    for sender in Sender::BOTH {
+        for answered in [false, true] {
+            let socket = WebSocket::open(&proxy);
+            let (offender, other) = socket.ends(sender);
+            socket.pass(sender, &close(sender, 1000));
+            if answered {
+                socket.pass(sender.other(), &close(sender.other(), 1000));
+            }
+            let written = write_until_stalled(offender, ENDLESS, QUIET);
+            // Past the 16 MiB there are the kernel's buffers.
+            assert!(written >= 16 << 20, "{written}: it may be on its way");
+            assert!(written < 128 << 20, "{written} bytes are read");
+            assert_eq!(proxy.snapshot().value("leases"), 0);
+            // Nothing of it has passed. Who has been sent a Close is sent no other.
+            assert_eq!(read_until_end(other), (Vec::new(), End::Fin));
+            if !answered {
+                read_close(offender, sender.other(), 1002);
+            }
+            let target = socket.target.to_string();
+            drop(socket);
+            says(
+                &proxy.await_closed(&target),
+                &[
+                    &format!("side={}", sender.side()),
+                    "cause=websocket error (too much comes behind a close frame)",
+                ],
+            );
+        }
+    }
+    assert_eq!(proxy.snapshot().value("websocket_errors"), 4);
+    proxy.await_gauges(&start);
+}

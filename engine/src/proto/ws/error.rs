@@ -35,6 +35,8 @@ pub enum FrameError {
     FrameTooLong,
     /// A message with more payload than the limit.
     MessageTooLong,
+    /// Behind a Close, where nothing may come, more than is dropped (section 5.5.1).
+    CloseFollowed,
 }
 
 impl CloseCode {
@@ -75,7 +77,8 @@ impl FrameError {
             | Self::ContinuationUnexpected
             | Self::MessageInterrupted
             | Self::CloseLength
-            | Self::CloseCodeInvalid => CloseCode::PROTOCOL_ERROR,
+            | Self::CloseCodeInvalid
+            | Self::CloseFollowed => CloseCode::PROTOCOL_ERROR,
         }
     }
 
@@ -95,6 +98,7 @@ impl FrameError {
             Self::CloseCodeInvalid => "a close frame has an invalid code",
             Self::FrameTooLong => "a frame is too long",
             Self::MessageTooLong => "a message is too long",
+            Self::CloseFollowed => "too much comes behind a close frame",
         }
     }
 }

@@ -18,7 +18,7 @@ pub(in crate::proxy) struct Inspection {
     error: Option<FrameError>,
     /// This proxy ends the direction: nothing of the sender passes any more.
     closing: bool,
-    /// Bytes of the sender that were read and dropped since.
+    /// Bytes of the sender that were read and dropped since, and those behind its own Close.
     dropped: u64,
     /// The receiver has been sent FIN behind this proxy's Close, or cannot be sent anything.
     pub(super) fin_sent: bool,
@@ -70,7 +70,7 @@ impl Inspection {
         let mut copied: Option<Scratch> = None;
         let input = data.as_slice();
         if self.closing {
-            self.dropped = self.dropped.saturating_add(input.len() as u64);
+            self.count_dropped(input.len());
         }
         while at < input.len() && !self.closing && self.error.is_none() {
             let left = input.get(at..).unwrap_or_default();
@@ -92,6 +92,12 @@ impl Inspection {
                 Passage::Held { bytes, taken } => (*taken, bytes.as_slice()),
             };
             at += taken;
+            // A receiver discards what comes behind a Close (RFC 6455 section 1.4), but not without end. What is dropped in
+            // front of one is a pong to this proxy.
+            if matches!(passage, Passage::Drop(_)) && self.inspect.is_closed() {
+                self.count_dropped(taken);
+                self.error = Some(FrameError::CloseFollowed).filter(|_| self.is_flooded());
+            }
             if !passed.is_empty() {
                 let start = || {
                     let mut scratch = self.scratch.take();
@@ -110,12 +116,16 @@ impl Inspection {
         }
     }
 
+    fn count_dropped(&mut self, bytes: usize) {
+        self.dropped = self.dropped.saturating_add(bytes as u64);
+    }
+
     /// What the sender has done wrong, unless the direction is being ended already.
     pub(super) fn error(&self) -> Option<FrameError> {
         self.error.filter(|_| !self.closing)
     }
 
-    /// The sender has been given enough time to see that its direction is being ended.
+    /// The sender has gone on for long enough behind the end of its direction.
     pub(super) fn is_flooded(&self) -> bool {
         self.dropped >= limits::WEBSOCKET_DROPPED_BYTES_MAX
     }
