@@ -116,6 +116,9 @@ pub const SEND_ZC_BYTES_MIN: u32 = 16 * 1024;
 pub const BODY_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a body from which it is spliced without having proved bulky.
 pub const BODY_SPLICE_BYTES_MIN: u64 = 256 * 1024;
+/// Idle timeouts for which interim responses put off the end of the wait for the final one while nothing else moves. By
+/// default that is an hour, for a server that says 102 while it works.
+pub const INTERIM_IDLE_TIMEOUTS_MAX: u32 = 6;
 /// Default of `--keep-alive-timeout`.
 pub const KEEP_ALIVE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
 /// How long a client keeps the connection of its last request to itself before others may use it.

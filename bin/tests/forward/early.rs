@@ -1,7 +1,8 @@
 //! The rows about responses that come before the request is whole: 1xx, `Expect`, and final ones.
 
+use std::io::Write;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 use crate::{GET, OK, POST};
@@ -130,7 +131,7 @@ fn interim_1xx_in_any_number_pass_back_and_the_last_is_not_lost() {
     let flood = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(HINTS) + OK;
     let server = exchange.server.stream();
     thread::scope(|scope| {
-        scope.spawn(|| std::io::Write::write_all(&mut { server }, flood.as_bytes()));
+        scope.spawn(|| { server }.write_all(flood.as_bytes()));
         for number in 0..HINTS {
             assert_eq!(exchange.client.head().status(), 103, "response {number}");
         }
@@ -208,7 +209,9 @@ fn early_final_response_while_the_upload_still_runs_is_delivered_at_once() {
         let kept = thread::scope(|scope| {
             scope.spawn(move || {
                 // It may be closed meanwhile.
-                std::io::Write::write_all(&mut &sending, &[&body, next.as_bytes()].concat()).ok();
+                (&sending)
+                    .write_all(&[&body, next.as_bytes()].concat())
+                    .ok();
             });
             let head = exchange.asked.clone();
             exchange
@@ -265,4 +268,75 @@ fn early_final_response_before_a_body_of_which_nothing_comes_keeps_nobody_waitin
     assert_eq!((reply.status(), reply.text()), (401, "no"));
     drop(exchange);
     proxy.await_gauges(&start);
+}
+
+/// How long an origin here goes on with interim responses.
+const HINTING_MAX: Duration = Duration::from_secs(15);
+
+/// Sends interim responses for as long as the client gets them and nothing else, and gives the first head that is none.
+#[track_caller]
+fn hint_until_answered(exchange: &mut Exchange) -> Head {
+    let begun = Instant::now();
+    while begun.elapsed() < HINTING_MAX {
+        exchange.server.send("HTTP/1.1 102 Processing\r\n\r\n");
+        let head = exchange.client.head();
+        if head.status() != 102 {
+            return head;
+        }
+        exchange.client.expect_quiet(Duration::from_millis(50));
+    }
+    panic!("interim responses are passed on without end");
+}
+
+#[test]
+fn interim_1xx_put_the_end_of_an_idle_exchange_off_but_not_for_ever() {
+    let proxy = Proxy::start(&["--idle-timeout", "800ms"]);
+    let start = proxy.footing();
+    let mut exchange = Exchange::begin(&proxy, POST);
+    let begun = Instant::now();
+    let head = hint_until_answered(&mut exchange);
+    head.expect_error(504, "http_response_timeout");
+    let took = begun.elapsed();
+    let long = Duration::from_millis(6 * 800);
+    assert!(took >= long, "{took:?}, and 102 is there to put it off");
+    exchange.server.rest();
+    drop(exchange);
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn interim_1xx_put_nothing_off_for_a_client_of_http_1_0_that_gets_none() {
+    let proxy = Proxy::start(&["--idle-timeout", "800ms"]);
+    let mut exchange = Exchange::begin(&proxy, &GET.replace("HTTP/1.1", "HTTP/1.0"));
+    let begun = Instant::now();
+    let mut server = exchange.server.stream();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
+            while begun.elapsed() < HINTING_MAX && server.write_all(interim).is_ok() {
+                thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        let head = exchange.client.head();
+        head.expect_error(504, "http_response_timeout");
+    });
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(6 * 800), "{took:?}");
+}
+
+#[test]
+fn interim_1xx_while_a_body_goes_up_end_nothing() {
+    let proxy = Proxy::start(&["--idle-timeout", "800ms"]);
+    const BYTES: usize = 60;
+    let mut exchange = Exchange::begin(&proxy, &POST.replace(": 5", &format!(": {BYTES}")));
+    let begun = Instant::now();
+    for _ in 0..BYTES {
+        exchange.server.send("HTTP/1.1 102 Processing\r\n\r\n");
+        assert_eq!(exchange.client.head().status(), 102);
+        exchange.client.expect_quiet(Duration::from_millis(100));
+        exchange.client.send("b");
+        exchange.server.exactly(1);
+    }
+    assert!(begun.elapsed() > Duration::from_millis(7 * 800));
+    assert_eq!(exchange.answer(OK).text(), "ok");
 }

@@ -4,12 +4,14 @@
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::request::Asked;
 use super::{After, Conversation, DOWN, UP, Upstream, client_gone, origin};
 use crate::addr::Authority;
+use crate::limits;
 use crate::net::{Incoming, TcpStream};
 use crate::proto::http1::{Framing, HeadScan};
 use crate::proxy::connect::{EarlyBytes, dial};
@@ -30,6 +32,8 @@ pub(super) struct Exchange {
     enquiry: Option<Enquiry>,
     /// The origin takes no more of the request.
     pub(super) cut_short: bool,
+    /// Since when nothing but interim responses has moved, and how much had gone up by then.
+    interim_since: Option<(Instant, u64)>,
     /// It has reset its connection, and the upload was told.
     pub(super) reset: bool,
     /// A look-out for the client's end, where no receive tells of it.
@@ -103,6 +107,7 @@ impl Conversation {
             again,
             enquiry,
             cut_short: false,
+            interim_since: None,
             reset: false,
             watch: None,
         })
@@ -328,6 +333,20 @@ impl Conversation {
         } else {
             origin(Cause::ResponseTimeout)
         })
+    }
+
+    /// Whether an origin may put its final response off by another interim one.
+    pub(super) fn may_put_off(&self, exchange: &mut Exchange) -> bool {
+        let (now, uploaded) = (self.proxy.rt.now(), self.halves[UP].moved);
+        let begun = exchange.interim_since.filter(|(_, then)| *then == uploaded);
+        let (since, _) = *exchange
+            .interim_since
+            .insert(begun.unwrap_or((now, uploaded)));
+        let allowance = self
+            .proxy
+            .idle_timeout
+            .saturating_mul(limits::INTERIM_IDLE_TIMEOUTS_MAX);
+        now.saturating_duration_since(since) < allowance
     }
 
     /// What the client's connection has failed with, while nothing is read from it.

@@ -57,7 +57,9 @@ impl Conversation {
         })))
     }
 
-    /// RFC 9110 section 15.2: any number of them, none for a client of HTTP/1.0.
+    /// RFC 9110 section 15.2: any number of them, none for a client of HTTP/1.0. Each that passes puts the end of an idle
+    /// exchange off, which is what 102 is for, but not for ever: an origin that says nothing else for
+    /// `limits::INTERIM_IDLE_TIMEOUTS_MAX` idle timeouts, while nothing of the request goes up, has not answered in time.
     async fn interim(
         &mut self,
         exchange: &mut Exchange,
@@ -75,6 +77,11 @@ impl Conversation {
         let Some(sent) = sent else {
             return Ok(());
         };
+        if !self.may_put_off(exchange) {
+            self.proxy.counters.timeouts.add(1);
+            return Err(origin(Cause::ResponseTimeout));
+        }
+        let down = &mut self.halves[DOWN];
         down.begin(Body::Length(0));
         down.push_message(sent, None);
         // A refusal may not stand inside of a head.
