@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use crate::{GET, OK, POST};
+use crate::{GET, OK, POST, POST_CHUNKED};
 
 const EXPECTS: &str = "POST http://ORIGIN/ HTTP/1.1\r\nHost: ORIGIN\r\n\
                        Content-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -339,4 +339,110 @@ fn interim_1xx_while_a_body_goes_up_end_nothing() {
     }
     assert!(begun.elapsed() > Duration::from_millis(7 * 800));
     assert_eq!(exchange.answer(OK).text(), "ok");
+}
+
+/// What an origin answers before it has the body: the beginning, and the rest.
+const IN_TWO_PARTS: [[&str; 2]; 4] = [
+    ["HTTP/1.1 413 No\r\nContent-Length: 8\r\n\r\nhalf", "half"],
+    [
+        "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 8\r\n\r\nhalf",
+        "half",
+    ],
+    [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "4\r\nhalf\r\n0\r\n\r\n",
+    ],
+    ["HTTP/1.1 413 No\r\n\r\nhalf", "half"],
+];
+
+#[test]
+fn early_final_response_is_delivered_whole_to_a_client_that_ends_inside_of_its_body() {
+    for mode in ["splice", "off"] {
+        let proxy = Launch::new(&["--zero-copy", mode])
+            .tuning("1,1,1000000,0")
+            .start();
+        let start = proxy.footing();
+        for [beginning, rest] in IN_TWO_PARTS {
+            for (request, part) in [
+                (POST.to_owned(), "he"),
+                (POST.replace(": 5", ": 1000000"), "he"),
+                (POST_CHUNKED.to_owned(), "5\r\nhe"),
+                (POST_CHUNKED.to_owned(), "5\r\nhello\r\n0\r\n"),
+            ] {
+                let mut exchange = Exchange::begin(&proxy, &request);
+                exchange.client.send(part);
+                exchange.server.exactly(part.len());
+                exchange.server.send(beginning);
+                let head = exchange.client.head();
+                exchange.client.finish();
+                // No end that could be taken for that of the body.
+                exchange.server.expect_quiet(Duration::from_millis(50));
+                exchange.server.send(rest);
+                if head.values("Content-Length").is_empty() && !rest.contains("0\r\n") {
+                    exchange.server.finish();
+                }
+                let what = format!("{mode} {beginning:?} {part:?}");
+                let whole = exchange.client.try_body_of(head);
+                assert_eq!(whole.expect(&what).text(), "halfhalf", "{what}");
+                assert_eq!(exchange.client.end(), End::Fin, "{what}");
+                let (seen, end) = exchange.server.rest();
+                assert_eq!((seen.as_slice(), end), (&[][..], End::Reset), "{what}");
+            }
+        }
+        proxy.await_gauges(&start);
+    }
+}
+
+#[test]
+fn early_final_response_that_stops_where_a_client_has_ended_inside_of_its_body_is_cut_off_soon() {
+    let proxy = Proxy::start(&["--half-close-timeout", "400ms"]);
+    let start = proxy.footing();
+    let mut exchange = Exchange::begin(&proxy, POST);
+    exchange.server.send(IN_TWO_PARTS[0][0]);
+    let head = exchange.client.head();
+    assert_eq!(exchange.client.exactly(4), b"half");
+    exchange.client.expect_quiet(Duration::from_millis(600));
+    exchange.client.finish();
+    // Its time begins there.
+    exchange.server.expect_quiet(Duration::from_millis(150));
+    expect_cut_off(exchange.client.try_body_of(head), "an answer that stops");
+    let (seen, end) = exchange.server.rest();
+    assert_eq!((seen.as_slice(), end), (&[][..], End::Reset));
+    drop(exchange);
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn early_final_response_is_whole_and_the_body_that_ends_behind_it_does_not_look_so() {
+    let proxy = Proxy::start(&[]);
+    let start = proxy.footing();
+    for (request, part) in [(POST, "he"), (POST_CHUNKED, "5\r\nhello\r\n")] {
+        let mut exchange = Exchange::begin(&proxy, request);
+        exchange.client.send(part);
+        exchange.server.exactly(part.len());
+        assert_eq!(exchange.answer(OK).text(), "ok");
+        exchange.client.finish();
+        assert_eq!(exchange.client.end(), End::Fin, "{part:?}");
+        let (seen, end) = exchange.server.rest();
+        assert_eq!((seen.as_slice(), end), (&[][..], End::Reset), "{part:?}");
+    }
+    proxy.await_gauges(&start);
+}
+
+#[test]
+fn early_final_response_to_a_client_that_ends_inside_of_its_body_and_then_resets_is_let_go() {
+    let proxy = Proxy::start(&["--half-close-timeout", "60s"]);
+    let start = proxy.footing();
+    for request in [POST.to_owned(), POST.replace(": 5", ": 1000000")] {
+        let mut exchange = Exchange::begin(&proxy, &request);
+        exchange.server.send(IN_TWO_PARTS[0][0]);
+        exchange.client.head();
+        assert_eq!(exchange.client.exactly(4), b"half");
+        exchange.client.finish();
+        exchange.server.expect_quiet(Duration::from_millis(50));
+        reset(exchange.client.into_stream());
+        let (seen, end) = exchange.server.rest();
+        assert_eq!((seen.as_slice(), end), (&[][..], End::Reset));
+    }
+    proxy.await_gauges(&start);
 }

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -30,8 +30,10 @@ pub(super) struct Exchange {
     again: Option<Scratch>,
     /// Another worker was asked for a connection.
     enquiry: Option<Enquiry>,
-    /// The origin takes no more of the request.
+    /// No more of the request goes up: the origin takes no more, or the client gives no more.
     pub(super) cut_short: bool,
+    /// The client has ended its request in the middle, and waits for the rest of the answer.
+    given_up: bool,
     /// Since when nothing but interim responses has moved, and how much had gone up by then.
     interim_since: Option<(Instant, u64)>,
     /// It has reset its connection, and the upload was told.
@@ -107,6 +109,7 @@ impl Conversation {
             again,
             enquiry,
             cut_short: false,
+            given_up: false,
             interim_since: None,
             reset: false,
             watch: None,
@@ -263,6 +266,10 @@ impl Conversation {
     }
 
     /// Moves the request on. An origin that takes no more of it may have answered already.
+    ///
+    /// A client that ends in the middle of it has aborted it, unless the final response has begun: who sees an origin refuse
+    /// a body should cease to send it and close its side of the connection (RFC 9112 section 9.5), and wants the rest of the
+    /// answer. The origin is told of no end then, and of RST when it has answered: it must not take what it has for whole.
     pub(super) fn upload(&mut self, exchange: &mut Exchange) -> Result<(), Outcome> {
         let up = &mut self.halves[UP];
         let Some(upstream) = &mut self.upstream else {
@@ -283,6 +290,12 @@ impl Conversation {
                 return Ok(());
             }
             Err(Failure::Source(errno)) => return Err(client_gone(errno)),
+            Err(Failure::Truncated) if self.answered => {
+                (exchange.cut_short, exchange.given_up) = (true, true);
+                self.last_byte = self.proxy.rt.now();
+                up.stop(&self.proxy);
+                return Ok(());
+            }
             Err(Failure::Truncated) => Cause::Closed,
             Err(Failure::Body(error)) => Cause::Body(error),
         };
@@ -313,7 +326,7 @@ impl Conversation {
             return Poll::Ready(client_gone(errno));
         }
         self.spare_buffers(unread);
-        self.watchdog.set(self.last_byte + self.proxy.idle_timeout);
+        self.watchdog.set(self.last_byte + self.allowance(exchange));
         if !self.watchdog.expired() {
             return Poll::Pending;
         }
@@ -333,6 +346,17 @@ impl Conversation {
         } else {
             origin(Cause::ResponseTimeout)
         })
+    }
+
+    /// How long nothing may move. An answer that waits for a body of which no more comes would wait in vain, so behind a
+    /// client's FIN this is as short as in a tunnel.
+    fn allowance(&self, exchange: &Exchange) -> Duration {
+        let idle_timeout = self.proxy.idle_timeout;
+        if exchange.given_up {
+            idle_timeout.min(self.proxy.half_close_timeout)
+        } else {
+            idle_timeout
+        }
     }
 
     /// Whether an origin may put its final response off by another interim one.

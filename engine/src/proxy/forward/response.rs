@@ -144,6 +144,9 @@ impl Conversation {
             self.halves[UP].stop(&self.proxy);
         }
         if !reusable && let Some(upstream) = self.upstream.take() {
+            if !whole_request {
+                upstream.stream.reset_on_close();
+            }
             self.discard(upstream);
         }
         let mut input: VecDeque<SendData> =
