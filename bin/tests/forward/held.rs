@@ -57,9 +57,12 @@ fn flood(mut origin: &TcpStream) -> (usize, Vec<u8>) {
     (begun, left)
 }
 
-/// Has so many clients send something behind their requests that has to wait, until others are asked for buffers.
-fn hold_buffers(proxy: &Proxy, count: usize) {
-    let mut holding: Vec<Exchange> = (0..count).map(|_| Exchange::begin(proxy, POST)).collect();
+/// Has clients send something behind their requests that has to wait, one more of them than the proxy has `buffers`, until
+/// others are asked for theirs. As many as buffers would do only if a slow reader happened to hold one more.
+fn hold_buffers(proxy: &Proxy, buffers: usize) {
+    let mut holding: Vec<Exchange> = (0..=buffers)
+        .map(|_| Exchange::begin(proxy, POST))
+        .collect();
     for exchange in &mut holding {
         exchange.client.send("helloGET http://");
         assert_eq!(exchange.server.exactly(5), b"hello");
