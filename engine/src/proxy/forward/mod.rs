@@ -309,12 +309,13 @@ impl Conversation {
     }
 }
 
-/// Gives an upstream connection to the pool, once its receive has been asked back.
+/// Gives an upstream connection to the pool, once its receive has been asked back: at once, so that it is there for the
+/// client's next request but one, which may come in the next turn.
 fn release(proxy: &SharedProxy, mut upstream: Upstream) {
     let proxy = SharedProxy::clone(proxy);
     let rt = proxy.rt.clone();
+    upstream.stream.pause_incoming();
     rt.spawn(async move {
-        upstream.stream.pause_incoming();
         let alive = poll_fn(|_| {
             while upstream.stream.receiving() {
                 match upstream.stream.poll_received() {
