@@ -37,7 +37,7 @@ pub(crate) struct Compare {
     #[argh(option, default = "5", from_str_fn(count_of))]
     pub(crate) rounds: usize,
 
-    /// write the result to this file too, as JSON
+    /// write the result to this file too, as JSON, and latencies beside it as .hgrm
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
 

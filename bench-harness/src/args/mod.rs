@@ -21,6 +21,9 @@ pub(crate) use report::Report;
 pub(crate) use run::Run;
 pub(crate) use value::{Names, Role};
 
+use crate::measure::milliseconds;
+use crate::plan::{Pace, Stop};
+
 const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
 const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);
 const DURATION: Duration = Duration::from_secs(3);
@@ -62,6 +65,32 @@ pub(crate) fn parse() -> Result<Result<Command, String>, String> {
         Err(EarlyExit { output, status }) => {
             status.map_or_else(|()| Err(output.clone()), |()| Ok(Err(output.clone())))
         }
+    }
+}
+
+/// Of --rate and --poisson.
+fn pace_of(rate: Option<u64>, poisson: bool) -> Pace {
+    match rate {
+        Some(rate) if poisson => Pace::Poisson { rate },
+        Some(rate) => Pace::Fixed { rate },
+        None => Pace::Closed,
+    }
+}
+
+fn check_poisson(poisson: bool, rate: Option<u64>) -> Result<(), String> {
+    match poisson && rate.is_none() {
+        true => Err("--poisson is how a rate is planned: give --rate as well".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Of --count and --duration.
+fn stop_of(count: Option<u64>, duration: Duration) -> Stop {
+    match count {
+        Some(operations) => Stop::Count { operations },
+        None => Stop::After {
+            ms: milliseconds(duration),
+        },
     }
 }
 
@@ -122,5 +151,31 @@ mod tests {
         assert!(typed("run --workload W9 --role origin --load-cores 0,2"));
         assert!(!typed("run --workload W10"));
         assert!(!typed("pair --workload W1 --a x --b y --pairs 0"));
+    }
+
+    #[test]
+    fn the_pace_and_the_end_of_pairs_are_typed_as_those_of_a_run() {
+        let pair = |more: &str| {
+            let line = format!("pair --workload W3 --connections 8 --a x --b y{more}");
+            let words: Vec<&str> = line.split(' ').collect();
+            let typed = Arguments::from_args(&["ringway-bench"], &words).unwrap();
+            check(&typed.command)?;
+            match typed.command {
+                Command::Pair(pair) => Ok((pair.plans()[0].pace, pair.plans()[0].stop)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let three_seconds = Stop::After { ms: 3_000 };
+        let fixed = Pace::Fixed { rate: 900 };
+        let poisson = Pace::Poisson { rate: 900 };
+        let count = Stop::Count { operations: 70 };
+        assert_eq!(pair(""), Ok((Pace::Closed, three_seconds)));
+        assert_eq!(pair(" --rate 900"), Ok((fixed, three_seconds)));
+        assert_eq!(
+            pair(" --rate 900 --poisson --count 70"),
+            Ok((poisson, count))
+        );
+        let error: String = pair(" --poisson").unwrap_err();
+        assert!(error.contains("give --rate"), "{error}");
     }
 }

@@ -9,11 +9,11 @@ use argh::FromArgs;
 use super::value::{
     Core, Cores, core_of, cores_of, count_of, duration_of, mode_of, rate_of, wait_of,
 };
-use super::{DURATION, ORIGIN, PROXY, WARM_UP};
+use super::{DURATION, ORIGIN, PROXY, WARM_UP, check_poisson, pace_of, stop_of};
 use crate::catalogue::{Choice, Entry};
 use crate::load::{Mode, Wait};
-use crate::measure::{Bench, From, Opponent, milliseconds};
-use crate::plan::{Pace, Plan, Stop};
+use crate::measure::{Bench, From, Opponent};
+use crate::plan::Plan;
 
 /// run a workload against two commands by turns (A B B A ...), each freshly started for every run, and compare them
 #[derive(FromArgs, Debug)]
@@ -68,9 +68,17 @@ pub(crate) struct Pair {
     #[argh(option, from_str_fn(rate_of))]
     pub(crate) rate: Option<u64>,
 
+    /// with --rate: random times, as independent clients come, the same in every run [default: evenly]
+    #[argh(switch)]
+    pub(crate) poisson: bool,
+
     /// length of each timed part [default: 3s]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
     pub(crate) duration: Duration,
+
+    /// end after so many operations over all connections, instead of after --duration
+    #[argh(option, from_str_fn(rate_of))]
+    pub(crate) count: Option<u64>,
 
     /// length of the warm-up before it [default: 500ms]
     #[argh(option, default = "WARM_UP", from_str_fn(duration_of))]
@@ -93,7 +101,7 @@ pub(crate) struct Pair {
     #[argh(option, default = "Wait::Sleep", from_str_fn(wait_of))]
     pub(crate) load_wait: Wait,
 
-    /// write the result to this file too, as JSON
+    /// write the result to this file too, as JSON, and latencies beside it as .hgrm
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -104,10 +112,8 @@ impl Pair {
         self.workload.plans(&Choice {
             connections: self.connections,
             payload: self.bytes,
-            pace: self.rate.map_or(Pace::Closed, |rate| Pace::Fixed { rate }),
-            stop: Stop::After {
-                ms: milliseconds(self.duration),
-            },
+            pace: pace_of(self.rate, self.poisson),
+            stop: stop_of(self.count, self.duration),
         })
     }
 
@@ -137,6 +143,7 @@ impl Pair {
 
     /// What no option says alone.
     pub(super) fn check(&self) -> Result<(), String> {
+        check_poisson(self.poisson, self.rate)?;
         let bench = self.bench();
         for opponent in self.opponents() {
             self.workload.check(opponent.command())?;

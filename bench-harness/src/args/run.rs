@@ -10,11 +10,11 @@ use super::value::{
     Core, Cores, Role, core_of, cores_of, count_of, duration_of, mode_of, percent_of, rate_of,
     role_of, wait_of,
 };
-use super::{DURATION, ORIGIN, PROXY, WARM_UP};
+use super::{DURATION, ORIGIN, PROXY, WARM_UP, check_poisson, pace_of, stop_of};
 use crate::catalogue::{Choice, Entry};
 use crate::load::{Mode, Wait};
-use crate::measure::{Bench, From, Opponent, milliseconds};
-use crate::plan::{Pace, Plan, Stop};
+use crate::measure::{Bench, From, Opponent};
+use crate::plan::{Pace, Plan};
 
 /// Where a ramp begins, in operations a second.
 const RAMP_START: u64 = 1_000;
@@ -121,7 +121,7 @@ pub(crate) struct Run {
     #[argh(switch)]
     pub(crate) no_direct: bool,
 
-    /// write the result to this file too, as JSON, and its latencies beside it as .hgrm
+    /// write the result to this file too, as JSON, and latencies beside it as .hgrm
     #[argh(option)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -133,25 +133,18 @@ impl Run {
             connections: self.connections,
             payload: self.bytes,
             pace: self.pace(),
-            stop: match self.count {
-                Some(operations) => Stop::Count { operations },
-                None => Stop::After {
-                    ms: milliseconds(self.duration),
-                },
-            },
+            stop: stop_of(self.count, self.duration),
         })
     }
 
     fn pace(&self) -> Pace {
-        match (self.ramp_bound, self.rate) {
-            (Some(bound), start) => Pace::Ramp {
-                start: start.unwrap_or(RAMP_START),
+        match self.ramp_bound {
+            Some(bound) => Pace::Ramp {
+                start: self.rate.unwrap_or(RAMP_START),
                 bound_us: (bound.as_micros() as u64).max(1),
                 percentile: self.ramp_percentile,
             },
-            (None, Some(rate)) if self.poisson => Pace::Poisson { rate },
-            (None, Some(rate)) => Pace::Fixed { rate },
-            (None, None) => Pace::Closed,
+            None => pace_of(self.rate, self.poisson),
         }
     }
 
@@ -192,9 +185,10 @@ impl Run {
         if self.closed && (is_open || self.poisson) {
             return Err("--closed excludes --rate, --poisson and --ramp-bound".to_owned());
         }
-        if self.poisson && (self.rate.is_none() || self.ramp_bound.is_some()) {
-            return Err("--poisson is how a --rate is planned, without a ramp".to_owned());
+        if self.poisson && self.ramp_bound.is_some() {
+            return Err("--poisson excludes --ramp-bound, whose steps are even".to_owned());
         }
+        check_poisson(self.poisson, self.rate)?;
         let bench = self.bench();
         self.workload.check(self.spawn.as_deref())?;
         // Some of several points may be left out for where their origin is, but not all.
