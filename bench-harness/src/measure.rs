@@ -21,6 +21,9 @@ use crate::result::latency::Latencies;
 use crate::result::model::{self, Figure, RampStep};
 use crate::scenario::Tally;
 
+/// What a run takes beside its warm-up and its timed part: a process starts and ends.
+const AROUND_A_RUN: Duration = Duration::from_millis(700);
+
 /// What all runs of one call have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
@@ -104,6 +107,16 @@ impl Bench {
         match plan.scenario.drives_origin() && !self.has_origin {
             true => Err(LoadError::ElsewhereOrigin.to_string()),
             false => Ok(()),
+        }
+    }
+
+    /// How long a run takes, where that can be told beforehand.
+    pub(crate) fn expected(&self, plan: &Plan) -> Option<Duration> {
+        match (plan.pace, plan.stop) {
+            (Pace::Ramp { .. }, _) | (_, Stop::Count { .. }) => None,
+            (_, Stop::After { ms }) => {
+                Some(Duration::from_millis(ms) + self.warm_up + AROUND_A_RUN)
+            }
         }
     }
 

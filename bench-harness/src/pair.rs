@@ -40,7 +40,8 @@ pub(crate) fn run(typed: &args::Pair) -> Result<(), String> {
     let mut points = Vec::new();
     for plan in typed.plans() {
         let mut compare = |sides: [&Opponent; 2], names: [&str; 2], contenders| {
-            let mut progress = Progress::new(2 * typed.pairs);
+            let expected = bench.expected(&plan);
+            let mut progress = Progress::new(2 * typed.pairs).expecting(expected);
             let comparison = pairs(&bench, sides, (entry, plan), typed.pairs, &mut progress)?;
             drop(progress);
             report::comparison(entry.id, names, &comparison).map_err(|error| error.to_string())?;

@@ -36,7 +36,8 @@ pub(crate) fn run(typed: &args::Run) -> Result<(), String> {
     if has_direct {
         opponents.push(Opponent::direct(&bench));
     }
-    let mut progress = Progress::new(plans.len() * opponents.len());
+    let expected = plans.first().and_then(|plan| bench.expected(plan));
+    let mut progress = Progress::new(plans.len() * opponents.len()).expecting(expected);
     let mut points = Vec::new();
     for plan in plans {
         let (mut runs, mut cannot) = (Vec::new(), Vec::new());
