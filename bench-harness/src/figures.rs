@@ -29,6 +29,9 @@ pub(crate) struct Observed {
 /// End of the names of the figures that say how long a side waited for its core.
 pub(crate) const WAITED: &str = "_waited";
 
+/// Share of the time that a side may wait so before a run is called disturbed.
+pub(crate) const DISTURBED_PERCENT: f64 = 3.0;
+
 /// The percentiles that are shown.
 const PERCENTILES: [(&str, f64); 5] = [
     ("p50_us", 0.50),
@@ -232,7 +235,7 @@ pub(crate) fn added(figures: &[Figure], direct: &[Figure]) -> Vec<Figure> {
     added.collect()
 }
 
-/// Share of the time that other programs had a measured core, in percent.
+/// Share of the time that a side was ready while other programs had its core, in percent.
 pub(crate) fn disturbed(figures: &[Figure]) -> f64 {
     let waited = figures
         .iter()

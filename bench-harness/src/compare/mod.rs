@@ -1,15 +1,15 @@
 //! The command `compare`: workloads against Ringway, its rivals, the reference relays and no proxy at all, each started
 //! afresh for every run, on the same core, in random order within each round.
 //!
-//! `entrant` is who takes part, `tournament` the order, `table` what is shown; a single run is `measure`'s business.
+//! `entrant` is who takes part, `tournament` the order; a single run is `measure`'s business, the tables are `report`'s.
 
 mod entrant;
-mod table;
 mod tournament;
 
 use std::env;
 use std::fs;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,13 +25,11 @@ use crate::load::random::Random;
 use crate::measure::{self, Bench, From, Opponent};
 use crate::plan::{Pace, Plan, Stop};
 use crate::progress::Progress;
+use crate::report;
 use crate::result::file;
 use crate::result::model::{Cannot, Contender, Kind, Point, ResultFile, SCHEMA_VERSION, Setting};
 use crate::rival::Site;
 use crate::run;
-
-/// What a run takes beside its warm-up and its timed part, for the estimate at the start: a process starts and ends.
-const AROUND_A_RUN: Duration = Duration::from_millis(700);
 
 /// The open loop that GETs are compared in as well: a rate that most can hold on one core.
 const OPEN_LOOP_RATE: u64 = 15_000;
@@ -57,14 +55,20 @@ pub(crate) fn run(typed: &Compare) -> Result<(), String> {
     let works = works(typed)?;
     let (entrants, missing) = entrant::entrants(typed, &own)?;
     let seed = typed.seed.unwrap_or_else(seed_of_now);
-    announce(typed, &works, &entrants, &missing, seed);
+    let bench = bench(typed);
+    let each = works.iter().filter_map(|(_, plan)| bench.expected(plan));
+    let whole = each.sum::<Duration>() * (entrants.len() * typed.rounds) as u32;
+    announce(typed, &works, &entrants, seed, whole);
+    remind(&missing);
+    let expected = works.first().and_then(|(_, plan)| bench.expected(plan));
+    let steps = works.len() * entrants.len() * typed.rounds;
     let mut comparison = Comparison {
         typed,
         own,
         site: site(typed)?,
         folder: folder(typed)?,
-        bench: bench(typed),
-        progress: Progress::new(works.len() * entrants.len() * typed.rounds),
+        bench,
+        progress: Progress::new(steps).expecting(expected),
         entrants,
         register: Register::default(),
         random: Random::new(seed),
@@ -85,9 +89,10 @@ pub(crate) fn run(typed: &Compare) -> Result<(), String> {
         let point = comparison.point(entry, plan);
         result.contenders.clone_from(&comparison.register.0);
         comparison.progress.clear();
-        let table = table::of(&point, &result.contenders);
-        writeln!(stdout().lock(), "{table}").map_err(|error| error.to_string())?;
-        result.points.push(point);
+        let mut points = mem::replace(&mut result.points, vec![point]);
+        report::points(&result)?;
+        points.append(&mut result.points);
+        result.points = points;
         save(typed.out.as_deref(), &result)?;
     }
     if let Some(path) = &typed.out {
@@ -206,8 +211,8 @@ fn announce(
     typed: &Compare,
     works: &[(&Entry, Plan)],
     entrants: &[Entrant],
-    missing: &[&str],
     seed: u64,
+    whole: Duration,
 ) {
     let names: Vec<String> = entrants
         .iter()
@@ -217,9 +222,7 @@ fn announce(
         })
         .collect();
     let (points, rounds) = (works.len(), typed.rounds);
-    let runs = points * rounds * entrants.len();
-    let each = typed.duration + typed.warm_up + AROUND_A_RUN;
-    let minutes = (each.as_secs_f64() * runs as f64 / 60.0).ceil();
+    let minutes = (whole.as_secs_f64() / 60.0).ceil();
     let mut out = stderr().lock();
     // Who reads this may be gone; what is measured is told on standard output.
     let _ = writeln!(out, "comparing {}", names.join(", "));
@@ -227,8 +230,6 @@ fn announce(
         out,
         "points: {points}, rounds: {rounds}, about {minutes:.0} min; order drawn by --seed {seed}"
     );
-    drop(out);
-    remind(missing);
 }
 
 fn remind(missing: &[&str]) {

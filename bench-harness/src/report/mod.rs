@@ -5,8 +5,8 @@ mod column;
 mod file;
 pub(crate) mod html;
 #[cfg(test)]
-mod sample;
-pub(crate) mod table;
+pub(crate) mod sample;
+mod table;
 mod units;
 mod view;
 mod words;
@@ -18,9 +18,8 @@ use crate::load::Mode;
 use crate::measure::Measured;
 use crate::pair::{Comparison, Row};
 use crate::plan::Plan;
-
-/// Share of the time that a side may wait for its core before the table says so.
-const DISTURBED_PERCENT: f64 = 3.0;
+use crate::report::file::Source;
+use crate::result::model::ResultFile;
 
 /// The figures of one run.
 pub(crate) fn run(workload: &str, plan: &Plan, mode: Mode, measured: &Measured) -> io::Result<()> {
@@ -47,6 +46,12 @@ pub(crate) fn run(workload: &str, plan: &Plan, mode: Mode, measured: &Measured) 
         .map(|figure| (figure.name.as_str(), figure.value));
     write_disturbance(&mut out, values)?;
     writeln!(out)
+}
+
+/// The points of a comparison, as a table for each.
+pub(crate) fn points(result: &ResultFile) -> Result<(), String> {
+    let source = Source::of(String::new(), result.clone())?;
+    table::write(&mut stdout().lock(), &[source]).map_err(|error| error.to_string())
 }
 
 /// A point that was left out.
@@ -113,7 +118,7 @@ fn write_disturbance<'a>(
 ) -> io::Result<()> {
     let waited = figures.filter(|(name, _)| name.ends_with(figures::WAITED));
     let most = waited.map(|(_, share)| share).fold(0.0, f64::max);
-    if most <= DISTURBED_PERCENT {
+    if most <= figures::DISTURBED_PERCENT {
         return Ok(());
     }
     writeln!(

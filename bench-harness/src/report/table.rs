@@ -1,5 +1,6 @@
-//! The terminal table of result files: for each point a line per contender, best first, then in words where Ringway is
-//! not first and who cannot. Every line begins with one word, its columns are separated by blanks.
+//! The tables of `report` and `compare` on a terminal: for each point a line per contender, best first, then in words
+//! who cannot and where Ringway is not first. Every line of a contender begins with one word, its columns are separated
+//! by blanks, and what has to be known to compare it is at its end.
 
 use std::io::{self, Write};
 
@@ -29,19 +30,25 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
     let figure = main.map_or_else(String::new, |main| {
         let name = units::figure(&main.name);
         let unit = Format::of(&main.unit, []).unit;
-        format!("{name} in {unit}: median, least, most, over who it is compared with; ")
+        format!("{name} in {unit}: median, quartiles, ratio to who it is compared with; ")
     });
     writeln!(out, "  {figure}{clock}")?;
-    write!(out, "  {:<22}", "contender")?;
-    for title in ["median", "min", "max", "ratio"] {
+    let names = cell.lines.iter().map(|line| (line.source, &line.name));
+    let absent = cell.cannot.iter().map(|line| (line.source, &line.name));
+    let widths = names
+        .chain(absent)
+        .map(|(source, name)| word(sources, cell, source, name).len());
+    let width = widths.max().unwrap_or(0).max("contender".len());
+    write!(out, "  {:<width$}", "contender")?;
+    for title in ["median", "q1", "q3", "ratio"] {
         write!(out, " {title:>10}")?;
     }
     for (title, _) in QUANTILES {
         write!(out, " {title:>9}")?;
     }
-    writeln!(out, "  runs")?;
+    writeln!(out, "  runs  notes")?;
     for line in &cell.lines {
-        write_line(out, sources, cell, line)?;
+        write_line(out, sources, cell, line, width)?;
     }
     for cannot in &cell.cannot {
         let name = word(sources, cell, cannot.source, &cannot.name);
@@ -50,7 +57,7 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
         } else {
             "cannot"
         };
-        writeln!(out, "  {name:<22} {words}: {}", cannot.why)?;
+        writeln!(out, "  {name:<width$} {words}: {}", first_line(&cannot.why))?;
     }
     for source in cell.sources() {
         write_words(out, sources, cell, source)?;
@@ -63,12 +70,14 @@ fn write_line(
     sources: &[Source],
     cell: &Cell,
     line: &Line,
+    width: usize,
 ) -> io::Result<()> {
     let name = word(sources, cell, line.source, &line.name);
-    write!(out, "  {name:<22}")?;
+    write!(out, "  {name:<width$}")?;
     let values = cell.main.as_ref().and_then(|main| line.values(main));
     let spread = values.and_then(Values::spread);
-    let numbers = spread.map(|spread| [spread.median, spread.min, spread.max]);
+    let numbers =
+        spread.map(|spread| [spread.median, spread.lower_quartile, spread.upper_quartile]);
     for place in 0..3 {
         let value = numbers.and_then(|numbers| numbers.get(place).copied());
         write!(out, " {:>10}", value.map_or_else(dash, plain))?;
@@ -85,16 +94,32 @@ fn write_line(
         let value = latencies.map(|latencies| latencies.at_quantile_us(quantile));
         write!(out, " {:>9}", value.map_or_else(dash, plain))?;
     }
-    write!(out, "  {}", line.runs)?;
-    if line.disturbed_runs > 0 {
-        let runs = plural(line.disturbed_runs, "run");
-        write!(
-            out,
-            " ({runs} disturbed, up to {:.0} %)",
-            line.disturbed_most
-        )?;
+    write!(out, "  {:>4}", line.runs)?;
+    match notes(sources, line).as_slice() {
+        [] => writeln!(out),
+        notes => writeln!(out, "  {}", notes.join("; ")),
     }
-    writeln!(out)
+}
+
+/// What the contender does otherwise, then what is to be thought of its figures.
+fn notes(sources: &[Source], line: &Line) -> Vec<String> {
+    let contenders = sources
+        .get(line.source)
+        .map(|source| &source.result.contenders);
+    let contender = contenders.and_then(|contenders| contenders.get(line.contender));
+    let mut notes = contender.map_or_else(Vec::new, |contender| contender.notes.clone());
+    if line.disturbed_runs > 0 {
+        let (runs, most) = (plural(line.disturbed_runs, "run"), line.disturbed_most);
+        notes.push(format!("{runs} disturbed, up to {most:.0} %"));
+    }
+    notes
+}
+
+/// Without the output of the program, which is in the result file.
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_suffix("; its output ended with:")
+        .unwrap_or(line)
 }
 
 /// A contender as one word, with its file where there are several.
@@ -173,15 +198,18 @@ mod tests {
         for name in ["ringway", "haproxy", "nginx"] {
             let start = format!("  {name} ");
             let rows = text.lines().filter(|line| line.starts_with(&start));
-            for row in rows.filter(|row| !row.contains("cannot:") && !row.contains(" is ")) {
-                assert_eq!(row.split_whitespace().count(), 11, "{row}");
+            for row in rows.filter(|row| !row.contains("cannot:") && !row.contains(" first in ")) {
+                let words: Vec<&str> = row.split_whitespace().collect();
+                let note = "a reverse proxy: it is told its origin";
+                let note = if name == "nginx" { note } else { "" };
+                assert_eq!(words[11..].join(" "), note, "{row}");
                 lines += 1;
             }
         }
         let runs: usize = result.points.iter().map(|point| point.runs.len()).sum();
         assert_eq!(lines, runs / 3, "{text}");
         assert!(
-            text.contains("  nginx                  cannot: it has no <CONNECT>"),
+            text.contains("  nginx     cannot: it has no <CONNECT>"),
             "{text}"
         );
         assert!(
@@ -197,7 +225,7 @@ mod tests {
             Source::of("a".to_owned(), result.clone()).unwrap()
         };
         let text = written(&[source(&result)]);
-        assert!(text.contains("(1 run disturbed, up to 8 %)"), "{text}");
+        assert!(text.contains("  1 run disturbed, up to 8 %"), "{text}");
         result.host.emulated = true;
         let text = written(&[source(&result)]);
         assert!(

@@ -3,6 +3,7 @@
 //!
 //! Percentiles come from merged histograms: they are never averaged.
 
+use crate::figures::DISTURBED_PERCENT;
 use crate::load::Mode;
 use crate::plan::{Pace, Plan, Scenario, Stop};
 use crate::report::column::{Better, Column, Values};
@@ -10,9 +11,6 @@ use crate::report::file::Source;
 use crate::report::units::{bytes, grouped, plural, us};
 use crate::result::latency::Latencies;
 use crate::result::model::{Clock, Contender, Point, RampStep, Run};
-
-/// Share of the time that other programs may hold a measured core before a run is called disturbed.
-pub(crate) const DISTURBED_PERCENT: f64 = 3.0;
 
 /// The percentiles of every table, as the share that is not above.
 pub(crate) const QUANTILES: [(&str, f64); 5] = [

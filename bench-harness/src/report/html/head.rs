@@ -3,9 +3,10 @@
 
 use super::markup::Markup;
 use super::{Page, letter};
+use crate::figures::DISTURBED_PERCENT;
 use crate::report::file::Source;
 use crate::report::units::{date, grouped, plural, ratio};
-use crate::report::view::{DISTURBED_PERCENT, mode};
+use crate::report::view::mode;
 use crate::result::model::{Host, Kind, Setting, Verdict};
 
 /// A fact of a file, by its name.
