@@ -167,7 +167,7 @@ pub(crate) fn run(
         From::Running(_) => None,
     };
     let process = match (&peer, &opponent.from) {
-        (Some(peer), _) => Process::family(peer.pid()).map(Some),
+        (Some(peer), _) => Process::family(peer.pid()).map(|family| Some(family.on(bench.core))),
         (None, From::Running(pid)) => pid.map(Process::alone).transpose(),
         (None, From::Command(_)) => Ok(None),
     };

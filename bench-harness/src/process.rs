@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -23,6 +23,8 @@ const RING_WORKER: &str = "iou-wrk-";
 #[derive(Debug)]
 pub(crate) struct Process {
     members: Vec<(u32, ClockId)>,
+    /// The one core it may run on, where that is known.
+    core: Option<usize>,
 }
 
 impl Process {
@@ -34,7 +36,13 @@ impl Process {
             .ok_or_else(|| LoadError::Process(format!("there is no process {pid}")))?;
         Ok(Self {
             members: vec![(pid, clock)],
+            core: None,
         })
+    }
+
+    /// It is pinned to this core.
+    pub(crate) fn on(self, core: Option<usize>) -> Self {
+        Self { core, ..self }
     }
 
     /// This process and its descendants: programs that work in several processes.
@@ -82,6 +90,7 @@ impl Process {
             }
         }
         spent.cpu = self.cpu()?; // last: the process is at rest, and what it did for this reading is in it
+        spent.core = self.core.and_then(CoreTime::now);
         Ok(spent)
     }
 
@@ -120,20 +129,30 @@ pub(crate) struct Spent {
     system_ticks: u64,
     /// CPU of the ring's worker threads, which is in `cpu` as well.
     pub(crate) workers: Duration,
-    /// Time that its threads were ready to run while others had their core.
+    /// Time that its threads were ready to run while others had their core; since before, no more than programs other
+    /// than this one had of it.
     pub(crate) waited: Duration,
     pub(crate) voluntary_switches: u64,
     pub(crate) involuntary_switches: u64,
+    core: Option<CoreTime>,
 }
 
 impl Spent {
     pub(crate) fn since(&self, before: &Self) -> Self {
+        let cpu = self.cpu.saturating_sub(before.cpu);
+        let waited = self.waited.saturating_sub(before.waited);
+        // Of several threads on one core all but one wait, for each other as well as for others: that is no disturbance.
+        let others = self
+            .core
+            .zip(before.core)
+            .map(|(now, before)| now.busy_since(&before).saturating_sub(cpu));
         Self {
-            cpu: self.cpu.saturating_sub(before.cpu),
+            cpu,
             user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
             system_ticks: self.system_ticks.saturating_sub(before.system_ticks),
             workers: self.workers.saturating_sub(before.workers),
-            waited: self.waited.saturating_sub(before.waited),
+            waited: others.map_or(waited, |others| waited.min(others)),
+            core: None,
             voluntary_switches: self
                 .voluntary_switches
                 .saturating_sub(before.voluntary_switches),
@@ -148,6 +167,58 @@ impl Spent {
         const TICKS_MIN: u64 = 20;
         let ticks = self.user_ticks + self.system_ticks;
         (ticks >= TICKS_MIN).then(|| self.user_ticks as f64 / ticks as f64)
+    }
+}
+
+/// What a core has done since the machine began, from its line of `/proc/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CoreTime {
+    at: Instant,
+    idle: Duration,
+    /// In interrupts, where the kernel charges them to no thread.
+    interrupts: Duration,
+}
+
+impl CoreTime {
+    fn now(core: usize) -> Option<Self> {
+        Self::of(
+            &fs::read_to_string("/proc/stat").ok()?,
+            core,
+            Instant::now(),
+        )
+    }
+
+    fn of(stat: &str, core: usize, at: Instant) -> Option<Self> {
+        let name = format!("cpu{core} ");
+        let line = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+        let times: Vec<u64> = line
+            .split_ascii_whitespace()
+            .map(|text| text.parse().ok())
+            .collect::<Option<_>>()?;
+        let [_user, _nice, _system, idle, iowait, hard, soft, ..] = *times else {
+            return None;
+        };
+        // User space is told of 100 ticks a second, whatever the kernel's own are.
+        let ticks = |count: u64| Duration::from_millis(count.saturating_mul(10));
+        // A kernel that samples at ticks never sees one in a hard interrupt: it has charged them to threads, soft ones too.
+        let is_apart = hard > 0;
+        Some(Self {
+            at,
+            idle: ticks(idle.saturating_add(iowait)),
+            interrupts: if is_apart {
+                ticks(hard.saturating_add(soft))
+            } else {
+                Duration::ZERO
+            },
+        })
+    }
+
+    /// Time of all threads of all programs.
+    fn busy_since(&self, before: &Self) -> Duration {
+        self.at
+            .saturating_duration_since(before.at)
+            .saturating_sub(self.idle.saturating_sub(before.idle))
+            .saturating_sub(self.interrupts.saturating_sub(before.interrupts))
     }
 }
 
@@ -246,10 +317,12 @@ fn pss_bytes(path: &str) -> io::Result<u64> {
 mod tests {
     use super::*;
 
+    use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
-    use std::time::Instant;
+
+    use nix::sys::signal::{Signal, killpg};
 
     fn spin_for(work: Duration) -> impl Fn() {
         move || {
@@ -308,18 +381,92 @@ mod tests {
             "{held:?} {after:?}"
         );
         drop(files);
-        // A thread that ends takes its switches with it, so this one has to sleep and spin itself.
-        for _ in 0..20 {
-            thread::sleep(Duration::from_millis(1));
-        }
+        // A thread that ends takes its switches with it, so this one has to sleep and spin itself, and more than once
+        // where others that were counted before end meanwhile.
         let started = Instant::now();
+        while own.spent().unwrap().since(&before).voluntary_switches < 20 {
+            thread::sleep(Duration::from_millis(1));
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
         while OwnThread::now().unwrap().cpu < Duration::from_millis(400) {
             assert!(started.elapsed() < Duration::from_secs(20));
         }
         let spent = own.spent().unwrap().since(&before);
-        assert!(spent.voluntary_switches >= 20, "{spent:?}");
         let share = spent.user_share().unwrap();
         assert!(share > 0.0 && share < 1.0, "{spent:?}");
+    }
+
+    #[test]
+    fn threads_that_wait_for_each_other_are_not_disturbed_by_others() {
+        let at = Instant::now();
+        let ms = Duration::from_millis;
+        let spent = |cpu: u64, waited: u64, core: Option<(u64, u64)>| Spent {
+            cpu: ms(cpu),
+            waited: ms(waited),
+            core: core.map(|(after, idle)| CoreTime {
+                at: at + ms(after),
+                idle: ms(idle),
+                interrupts: ms(0),
+            }),
+            ..Spent::default()
+        };
+        let before = spent(500, 100, Some((0, 7_000)));
+        // Of a second, 600 ms were its own, 300 ms nobody's, and 100 ms were others'.
+        let waited = |after: Spent| after.since(&before).waited;
+        assert_eq!(waited(spent(1_100, 9_100, Some((1_000, 7_300)))), ms(100));
+        assert_eq!(
+            waited(spent(1_100, 140, Some((1_000, 7_300)))),
+            ms(40),
+            "while it was ready"
+        );
+        assert_eq!(
+            waited(spent(1_100, 9_100, None)),
+            ms(9_000),
+            "who ran where is not known"
+        );
+        assert_eq!(
+            waited(spent(1_520, 9_100, Some((1_000, 7_000)))),
+            ms(0),
+            "clocks differ a little"
+        );
+    }
+
+    #[test]
+    fn what_shares_a_core_with_itself_waits_for_no_more_than_others_had_of_it() {
+        let core = core_affinity::get_core_ids().unwrap()[0];
+        let pinned = thread::spawn(move || {
+            assert!(core_affinity::set_for_current(core));
+            Command::new("sh")
+                .args(["-c", "(while :; do :; done) & while :; do :; done"])
+                .process_group(0)
+                .spawn()
+        });
+        let mut shell = pinned.join().unwrap().unwrap();
+        let started = Instant::now();
+        let family = || Process::family(shell.id()).unwrap().on(Some(core.id));
+        while family().members.len() < 2 && started.elapsed() < Duration::from_secs(10) {}
+        let family = family();
+        let (before, at) = (family.spent().unwrap(), Instant::now());
+        let work = Duration::from_millis(200);
+        while family.cpu().unwrap() - before.cpu < work && at.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let (after, wall) = (family.spent().unwrap(), at.elapsed());
+        killpg(Pid::from_raw(shell.id() as i32), Signal::SIGKILL).unwrap();
+        shell.wait().unwrap();
+        let spent = after.since(&before);
+        let blind = Spent {
+            core: None,
+            ..after
+        }
+        .since(&before);
+        assert!(spent.cpu >= work, "{spent:?}");
+        assert!(blind.waited > work / 2, "one of two waits: {blind:?}");
+        let margin = Duration::from_millis(40); // two readings of 10 ms
+        assert!(
+            spent.waited + spent.cpu <= wall + margin,
+            "{wall:?} {spent:?}"
+        );
     }
 
     #[test]
@@ -327,6 +474,31 @@ mod tests {
         let stat = "77 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14";
         assert_eq!(ticks(stat), Some((11, 12)));
         assert_eq!(ticks("77"), None);
+        let at = Instant::now();
+        let core = |stat: &str| CoreTime::of(stat, 1, at);
+        let cpu = "cpu  9 9 9 9 9 9 9\ncpu1 10 20 30 400 50 0 60 7 0 0\ncpu10 1 1 1 1 1 1 1\n";
+        let idle = Duration::from_millis(4_500);
+        let interrupts = Duration::ZERO;
+        assert_eq!(
+            core(cpu),
+            Some(CoreTime {
+                at,
+                idle,
+                interrupts
+            })
+        );
+        let interrupts = Duration::from_millis(620);
+        let cpu = cpu.replace("50 0 60", "50 2 60");
+        assert_eq!(
+            core(&cpu),
+            Some(CoreTime {
+                at,
+                idle,
+                interrupts
+            })
+        );
+        assert_eq!(core("cpu10 1 2 3 4 5 6 7"), None);
+        assert_eq!(core("cpu1 1 2 3 4"), None);
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
         assert_eq!(switches(status), (12, 3));
     }

@@ -119,7 +119,7 @@ pub(crate) struct Run {
     /// Of a ramp, in the order they were made; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<RampStep>,
-    /// Share of the time that other programs had a measured core.
+    /// Share of the time that a side was ready while other programs had its core; of both sides the larger.
     pub(crate) disturbed_percent: f64,
 }
 
