@@ -1,11 +1,12 @@
-//! A result file on its way to the disk: the JSON, and beside it one `.hgrm` for each run that has latencies.
+//! A result file on its way to the disk: the JSON, and beside it one `.hgrm` for each contender of each point that has
+//! latencies, of all its rounds together.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use crate::result::histogram;
-use crate::result::model::{Latency, ResultFile};
+use crate::result::model::{Contender, Point, ResultFile};
 
 /// Writes `result` to `path`, and its latencies to files beside it whose names begin alike.
 pub(crate) fn write(path: &Path, result: &ResultFile) -> Result<(), String> {
@@ -14,32 +15,25 @@ pub(crate) fn write(path: &Path, result: &ResultFile) -> Result<(), String> {
     };
     let json = serde_json::to_string_pretty(result).map_err(|error| failed(path, &error))?;
     fs::write(path, json + "\n").map_err(|error| failed(path, &error))?;
-    for (place, latency) in latencies(result) {
-        let path = beside(path, &place);
-        let file = File::create(&path).map_err(|error| failed(&path, &error))?;
-        histogram::write_hgrm(&histogram::decode(latency)?, &mut BufWriter::new(file))
-            .map_err(|error| failed(&path, &error))?;
+    for (index, point) in result.points.iter().enumerate() {
+        for (contender, of) in result.contenders.iter().enumerate() {
+            let Some(merged) = histogram::merged(point, contender)? else {
+                continue;
+            };
+            let path = beside(path, &place((index, point), (contender, of)));
+            let file = File::create(&path).map_err(|error| failed(&path, &error))?;
+            histogram::write_hgrm(&merged, &mut BufWriter::new(file))
+                .map_err(|error| failed(&path, &error))?;
+        }
     }
     Ok(())
 }
 
-/// All latencies, each with what its run is called.
-fn latencies(result: &ResultFile) -> impl Iterator<Item = (String, &Latency)> {
-    result
-        .points
-        .iter()
-        .enumerate()
-        .flat_map(move |(point, of)| {
-            of.runs.iter().filter_map(move |run| {
-                let name = result.contenders.get(run.contender)?.name.as_str();
-                let name: String = name
-                    .split(|letter: char| !letter.is_ascii_alphanumeric())
-                    .collect();
-                let (workload, contender, round) = (&of.workload, run.contender, run.round);
-                let place = format!("{point:02}-{workload}.{contender}-{name}.{round}");
-                Some((place, run.latency.as_ref()?))
-            })
-        })
+/// What the latencies of a contender at a point are called.
+fn place((index, point): (usize, &Point), (contender, of): (usize, &Contender)) -> String {
+    let letters = of.name.chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.collect();
+    format!("{index:02}-{}.{contender}-{name}", point.workload)
 }
 
 /// `a/b.json` and `x` are `a/b.x.hgrm`.
@@ -51,10 +45,26 @@ fn beside(path: &Path, place: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
+    use crate::report::sample;
 
     #[test]
-    fn files_of_latencies_are_called_like_the_result() {
-        let path = beside(Path::new("a/b.json"), "00-W9.0-ringway.1");
-        assert_eq!(path, Path::new("a/b.00-W9.0-ringway.1.hgrm"));
+    fn a_contender_has_one_file_of_latencies_at_each_point_with_those_of_all_rounds() {
+        let folder = Folder::temporary("result").unwrap();
+        let result = sample::compare(2);
+        write(&folder.path().join("b.json"), &result).unwrap();
+        let with_latencies = |point: &&Point| point.runs.iter().any(|run| run.latency.is_some());
+        let points = result.points.iter().filter(with_latencies).count();
+        let files = fs::read_dir(folder.path()).unwrap();
+        assert_eq!(files.count(), 1 + 2 * points);
+        let text = fs::read_to_string(folder.path().join("b.00-W1.0-ringway.hgrm")).unwrap();
+        let runs = result.points[0].runs.iter();
+        let counts = runs.filter(|run| run.contender == 0).map(|run| {
+            let latencies = histogram::decode(run.latency.as_ref().unwrap()).unwrap();
+            latencies.histogram().len()
+        });
+        assert_eq!(counts.clone().count(), result.setting.rounds);
+        let total = format!("Total count    = {:12}]", counts.sum::<u64>());
+        assert!(text.contains(&total), "{total}: {text}");
     }
 }

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use crate::result::latency::{Latencies, UNIT_NS};
-use crate::result::model::Latency;
+use crate::result::model::{Latency, Point};
 
 /// First bytes of a V2 histogram, and of a deflated one.
 const COOKIE: [u8; 4] = 0x1c84_9313_u32.to_be_bytes();
@@ -61,6 +61,23 @@ pub(crate) fn decode(latency: &Latency) -> Result<Latencies, String> {
     let counts = histogram.iter_recorded();
     let counts = counts.map(|step| (step.value_iterated_to(), step.count_at_value()));
     Ok(Latencies::of(latency.clock, counts))
+}
+
+/// All latencies of a contender at a point, those of its rounds merged; none where no run has any.
+pub(crate) fn merged(point: &Point, contender: usize) -> Result<Option<Latencies>, String> {
+    let runs = point.runs.iter().filter(|run| run.contender == contender);
+    let mut all: Option<Latencies> = None;
+    for latency in runs.filter_map(|run| run.latency.as_ref()) {
+        let one = decode(latency)?;
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => all.merge(&one).map_err(|_| {
+                let workload = &point.workload;
+                format!("{workload}: latencies from planned times and from the asking do not merge")
+            })?,
+        }
+    }
+    Ok(all)
 }
 
 /// Writes the percentile output of HdrHistogram, in microseconds.

@@ -505,6 +505,7 @@ fn a_pair_of_relays_is_compared_and_ended() {
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let result = file.read();
+    assert_eq!(file.hgrm().len(), 2 * 2, "one for each side of each point");
     // A against B, and A against itself.
     for (point, others) in [(0, 1), (1, 2)] {
         let runs = result["points"][point]["runs"].as_array().unwrap();
