@@ -21,6 +21,9 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time until the port of a program that has ended is free.
 const FREE_LIMIT: Duration = Duration::from_secs(2);
 
+/// Bits of the kernel interface's set of CPUs; a number beyond them would end the program.
+const CORES_MAX: usize = 1024;
+
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of its output that are shown when it fails.
@@ -58,7 +61,10 @@ impl Peer {
                 return Err(peer.failed(&format!("{command:?} ended at its start, {status}")));
             }
             if started.elapsed() > START_LIMIT {
-                let what = format!("{command:?} does not answer on {address}");
+                let seconds = START_LIMIT.as_secs();
+                let what = format!(
+                    "{command:?} has not listened on {address} within {seconds} s, which is where it is looked for"
+                );
                 return Err(peer.failed(&what));
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -154,11 +160,16 @@ fn spawn(command: &str, log: &PathBuf, core: Option<usize>) -> io::Result<Child>
 /// Pins the calling thread.
 pub(crate) fn pin(core: Option<usize>) -> io::Result<()> {
     let Some(id) = core else { return Ok(()) };
-    match core_affinity::set_for_current(CoreId { id }) {
+    match id < CORES_MAX && core_affinity::set_for_current(CoreId { id }) {
         true => Ok(()),
-        false => Err(io::Error::other(format!(
-            "this process may not run on core {id}"
-        ))),
+        false => {
+            let allowed = core_affinity::get_core_ids().unwrap_or_default();
+            let allowed = allowed.iter().map(|core| format!("{}, ", core.id));
+            let allowed: String = allowed.collect();
+            Err(io::Error::other(format!(
+                "this process may not run on core {id}: there are {allowed}or none"
+            )))
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl Plan {
         let name = self.scenario.name();
         if mode == Mode::Forward && !self.scenario.is_http() {
             return Err(format!(
-                "{name}: this is no HTTP, which mode forward is for"
+                "{name}: this is no HTTP, which mode forward is for; connect and tcp carry it"
             ));
         }
         if self.pace != Pace::Closed && self.scenario.is_steady() {

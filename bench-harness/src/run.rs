@@ -1,6 +1,8 @@
 //! The command `run`: one workload against one proxy, in each mode it is usual for, and without a proxy beside it.
 
 use std::io::{Write, stderr};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::args::{self, Role};
 use crate::crew;
@@ -8,7 +10,7 @@ use crate::figures;
 use crate::host::{self, OfRingway};
 use crate::load::error::LoadError;
 use crate::load::{Load, Mode, Target};
-use crate::measure::{self, Bench, Opponent};
+use crate::measure::{self, Bench, From, Opponent};
 use crate::peer;
 use crate::plan::{Pace, Plan};
 use crate::progress::Progress;
@@ -28,6 +30,7 @@ pub(crate) fn run(typed: &args::Run) -> Result<(), String> {
     let bench = typed.bench();
     let mut opponents = typed.opponents();
     let plans = typed.plans();
+    check_running(&opponents, &bench)?;
     let has_direct = !typed.no_direct
         && plans.iter().any(has_direct)
         && opponents
@@ -77,8 +80,25 @@ pub(crate) fn run(typed: &args::Run) -> Result<(), String> {
     file::write(path, &result)
 }
 
+/// Said before anything is measured: a proxy that is not started here runs already.
+fn check_running(opponents: &[Opponent], bench: &Bench) -> Result<(), String> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let running = opponents
+        .iter()
+        .find(|of| matches!(of.from, From::Running(_)) && of.proxy != bench.origin);
+    let Some(Opponent { proxy, .. }) = running else {
+        return Ok(());
+    };
+    match TcpStream::connect_timeout(proxy, PATIENCE) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "no proxy answers on {proxy}: {error}; start it there, or give --spawn COMMAND"
+        )),
+    }
+}
+
 /// What all runs have in common, for the result file.
-pub(crate) fn setting(bench: &Bench, duration: std::time::Duration, rounds: usize) -> Setting {
+pub(crate) fn setting(bench: &Bench, duration: Duration, rounds: usize) -> Setting {
     Setting {
         origin: bench.origin,
         duration_ms: measure::milliseconds(duration),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::value::{
-    Core, Cores, Names, core_of, cores_of, count_of, duration_of, names_of, wait_of,
+    Core, Cores, Names, address_of, core_of, cores_of, count_of, duration_of, names_of, wait_of,
 };
 use super::{DURATION, ORIGIN, PROXY, WARM_UP};
 use crate::load::Wait;
@@ -71,11 +71,11 @@ pub(crate) struct Compare {
     pub(crate) warm_up: Duration,
 
     /// address that contenders listen on, one after the other [default: 127.0.0.1:3128]
-    #[argh(option, default = "PROXY")]
+    #[argh(option, default = "PROXY", from_str_fn(address_of))]
     pub(crate) proxy: SocketAddr,
 
     /// address the origin listens on [default: 127.0.0.1:18080]
-    #[argh(option, default = "ORIGIN")]
+    #[argh(option, default = "ORIGIN", from_str_fn(address_of))]
     pub(crate) origin: SocketAddr,
 
     /// core that contenders are pinned to, or none [default: 1]

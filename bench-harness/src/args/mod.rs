@@ -9,9 +9,10 @@ mod run;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
-use argh::{EarlyExit, FromArgs};
+use argh::{EarlyExit, FromArgs, SubCommands};
 
 pub(crate) use compare::Compare;
 pub(crate) use gate::Gate;
@@ -31,7 +32,13 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Measure what a proxy costs: load, origin and figures in one program.
 #[derive(FromArgs, Debug)]
-#[argh(help_triggers("-h", "--help", "help"))]
+#[argh(
+    help_triggers("-h", "--help", "help"),
+    example = "{command_name} run --workload W3 --spawn 'target/release/ringway serve' --out result.json",
+    example = "{command_name} compare --workloads W1,W3,W9 --rounds 5 --out result.json",
+    example = "{command_name} report result.json --html report.html",
+    note = "What each number means, and how it is measured, is in bench-harness/README.md."
+)]
 pub(crate) struct Arguments {
     #[argh(subcommand)]
     pub(crate) command: Command,
@@ -62,9 +69,19 @@ pub(crate) fn parse() -> Result<Result<Command, String>, String> {
     let typed: Vec<&str> = typed.iter().skip(1).map(String::as_str).collect();
     match Arguments::from_args(&["ringway-bench"], &typed) {
         Ok(Arguments { command }) => check(&command).map(|()| Ok(command)),
-        Err(EarlyExit { output, status }) => {
-            status.map_or_else(|()| Err(output.clone()), |()| Ok(Err(output.clone())))
-        }
+        Err(EarlyExit { output, status }) => match status {
+            Ok(()) => Ok(Err(output)),
+            Err(()) => Err(format!("{}\n{}", output.trim_end(), see_help(&typed))),
+        },
+    }
+}
+
+/// Where it stands what is taken.
+fn see_help(typed: &[&str]) -> String {
+    let mut commands = Command::COMMANDS.iter().map(|command| command.name);
+    match commands.find(|command| typed.first() == Some(command)) {
+        Some(command) => format!("see ringway-bench {command} --help"),
+        None => "see ringway-bench --help".to_owned(),
     }
 }
 
@@ -96,13 +113,42 @@ fn stop_of(count: Option<u64>, duration: Duration) -> Stop {
 
 /// What no option says alone.
 fn check(command: &Command) -> Result<(), String> {
+    out(command).map_or(Ok(()), check_folder)?;
     match command {
         Command::Run(run) => run.check(),
+        Command::Compare(compare) => crate::compare::check(compare),
         Command::Pair(pair) => pair.check(),
         Command::Gate(gate) => gate.check(),
         Command::Relay(relay) => relay.job().map(drop),
         Command::Report(report) if report.files.is_empty() => {
             Err("give at least one result file".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What will be written in the end.
+fn out(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Run(run) => run.out.as_deref(),
+        Command::Compare(compare) => compare.out.as_deref(),
+        Command::Gate(gate) => gate.out.as_deref(),
+        Command::Pair(pair) => pair.out.as_deref(),
+        Command::Report(report) => Some(&report.html),
+        Command::Relay(_) | Command::List(_) => None,
+    }
+}
+
+/// Said before anything is measured in vain.
+fn check_folder(file: &Path) -> Result<(), String> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    match folder {
+        _ if file.is_dir() => Err(format!("{} is a folder: give a file in it", file.display())),
+        Some(folder) if !folder.is_dir() => {
+            let (file, folder) = (file.display(), folder.display());
+            Err(format!(
+                "{file} cannot be written: make the folder {folder} first"
+            ))
         }
         _ => Ok(()),
     }

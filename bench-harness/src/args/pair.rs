@@ -7,7 +7,7 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::value::{
-    Core, Cores, core_of, cores_of, count_of, duration_of, mode_of, rate_of, wait_of,
+    Core, Cores, address_of, core_of, cores_of, count_of, duration_of, mode_of, rate_of, wait_of,
 };
 use super::{DURATION, ORIGIN, PROXY, WARM_UP, check_poisson, pace_of, stop_of};
 use crate::catalogue::{Choice, Entry};
@@ -40,11 +40,11 @@ pub(crate) struct Pair {
     pub(crate) b_mode: Mode,
 
     /// address that A listens on [default: 127.0.0.1:3128]
-    #[argh(option, default = "PROXY")]
+    #[argh(option, default = "PROXY", from_str_fn(address_of))]
     pub(crate) a_proxy: SocketAddr,
 
     /// address that B listens on [default: 127.0.0.1:3128]
-    #[argh(option, default = "PROXY")]
+    #[argh(option, default = "PROXY", from_str_fn(address_of))]
     pub(crate) b_proxy: SocketAddr,
 
     /// pairs of runs [default: 5]
@@ -63,7 +63,7 @@ pub(crate) struct Pair {
     #[argh(option, from_str_fn(count_of))]
     pub(crate) bytes: Option<usize>,
 
-    /// an open loop: so many questions a second, over all connections, at planned times [default: a closed loop, as
+    /// an open loop: so many operations a second, over all connections, at planned times [default: a closed loop, as
     /// fast as answers come]
     #[argh(option, from_str_fn(rate_of))]
     pub(crate) rate: Option<u64>,
@@ -85,7 +85,7 @@ pub(crate) struct Pair {
     pub(crate) warm_up: Duration,
 
     /// address the origin listens on, and CONNECT asks for [default: 127.0.0.1:18080]
-    #[argh(option, default = "ORIGIN")]
+    #[argh(option, default = "ORIGIN", from_str_fn(address_of))]
     pub(crate) origin: SocketAddr,
 
     /// core that A and B are pinned to, or none [default: 1]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use argh::FromArgs;
 
-use super::value::count_of;
+use super::value::{address_of, count_of};
 use crate::reference::{Job, Kind};
 
 const PIPE_BYTES: usize = 256 * 1024;
@@ -25,11 +25,11 @@ pub(crate) struct Relay {
     pub(crate) kind: Kind,
 
     /// address to listen on
-    #[argh(option)]
+    #[argh(option, from_str_fn(address_of))]
     pub(crate) listen: SocketAddr,
 
     /// address that every connection goes to; for splice, and only there
-    #[argh(option)]
+    #[argh(option, from_str_fn(address_of))]
     pub(crate) target: Option<SocketAddr>,
 
     /// size of a pipe, and most bytes of one splice; for splice only [default: 262144]

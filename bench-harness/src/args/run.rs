@@ -7,8 +7,8 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::value::{
-    Core, Cores, Role, core_of, cores_of, count_of, duration_of, mode_of, percent_of, rate_of,
-    role_of, wait_of,
+    Core, Cores, Role, address_of, core_of, cores_of, count_of, duration_of, mode_of, percent_of,
+    rate_of, role_of, wait_of,
 };
 use super::{DURATION, ORIGIN, PROXY, WARM_UP, check_poisson, pace_of, stop_of};
 use crate::catalogue::{Choice, Entry};
@@ -37,7 +37,7 @@ pub(crate) struct Run {
     pub(crate) workload: &'static Entry,
 
     /// address of the proxy [default: 127.0.0.1:3128]
-    #[argh(option, default = "PROXY")]
+    #[argh(option, default = "PROXY", from_str_fn(address_of))]
     pub(crate) proxy: SocketAddr,
 
     /// process of the proxy that runs there already, measured without its children; without it and
@@ -96,7 +96,7 @@ pub(crate) struct Run {
 
     /// address the origin listens on, and CONNECT asks for; of each further load core it is a port further
     /// [default: 127.0.0.1:18080]
-    #[argh(option, default = "ORIGIN")]
+    #[argh(option, default = "ORIGIN", from_str_fn(address_of))]
     pub(crate) origin: SocketAddr,
 
     /// which ends this program is: both, load (the origin runs on another host) or origin (and nothing else)

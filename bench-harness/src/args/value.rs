@@ -1,5 +1,6 @@
 //! Values as they are typed: each read on its own, with what would have been right in the error.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::load::{Mode, Wait};
@@ -87,6 +88,11 @@ pub(crate) fn names_of(text: &str) -> Result<Names, String> {
         true => Err("give names with commas between, or all".to_owned()),
         false => Ok(Names::These(names)),
     }
+}
+
+pub(crate) fn address_of(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse();
+    address.map_err(|_| "give an IP address and a port: 127.0.0.1:3128 or [::1]:3128".to_owned())
 }
 
 pub(crate) fn count_of(text: &str) -> Result<usize, String> {

@@ -46,25 +46,9 @@ pub(crate) fn entrants(
     typed: &Compare,
     own: &Path,
 ) -> Result<(Vec<Entrant>, Vec<&'static str>), String> {
-    let rivals = rival::ALL.map(|rival| rival.name());
-    let others = REFERENCES.into_iter().chain([SPLICE, DIRECT]);
-    let known: Vec<&str> = rivals.into_iter().chain(others).collect();
-    let wanted = match &typed.peers {
-        Names::All => known,
-        Names::These(names) => names
-            .iter()
-            .map(|name| {
-                let found = known.iter().find(|known| known.eq_ignore_ascii_case(name));
-                let list = known.join(", ");
-                found
-                    .copied()
-                    .ok_or_else(|| format!("{name:?} is no peer; there are {list}"))
-            })
-            .collect::<Result<_, _>>()?,
-    };
     let mut entrants = ringways(typed, own)?;
     let mut missing = Vec::new();
-    for name in wanted {
+    for name in wanted(&typed.peers)? {
         if entrants.iter().any(|entrant| entrant.name == name) {
             continue;
         }
@@ -80,6 +64,23 @@ pub(crate) fn entrants(
         )),
         _ => Ok((entrants, missing)),
     }
+}
+
+/// Everybody that was asked for.
+pub(super) fn wanted(peers: &Names) -> Result<Vec<&'static str>, String> {
+    let rivals = rival::ALL.map(|rival| rival.name());
+    let others = REFERENCES.into_iter().chain([SPLICE, DIRECT]);
+    let known: Vec<&str> = rivals.into_iter().chain(others).collect();
+    let Names::These(names) = peers else {
+        return Ok(known);
+    };
+    let find = |name: &String| {
+        let mut all = known.iter();
+        let found = all.find(|known| known.eq_ignore_ascii_case(name));
+        let unknown = || format!("{name:?} is no peer; there are {}", known.join(", "));
+        found.copied().ok_or_else(unknown)
+    };
+    names.iter().map(find).collect()
 }
 
 /// What a known name stands for; none where its program is not installed.

@@ -49,6 +49,12 @@ struct Comparison<'a> {
     progress: Progress,
 }
 
+/// Whether all that was named is known; whether it is installed is another matter.
+pub(crate) fn check(typed: &Compare) -> Result<(), String> {
+    works(typed)?;
+    entrant::wanted(&typed.peers).map(drop)
+}
+
 /// Compares.
 pub(crate) fn run(typed: &Compare) -> Result<(), String> {
     let own = env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;

@@ -73,7 +73,8 @@ impl fmt::Display for LoadError {
             }
             Self::Late { planned, achieved } => write!(
                 formatter,
-                "{achieved:.0} a second were answered where {planned:.0} were planned, which is less than 99 %"
+                "{achieved:.0} a second were answered where {planned:.0} were planned, which is less than 99 %: \
+                 plan a lower rate, or more connections"
             ),
             Self::EarlyEnd { doing } => {
                 write!(formatter, "the connection ended early while {doing}")
@@ -92,7 +93,8 @@ impl fmt::Display for LoadError {
                 percentile,
             } => write!(
                 formatter,
-                "no rate that was tried has a P{percentile} of {bound_us} us or less"
+                "no rate that was tried has a P{percentile} of {bound_us} us or less: \
+                 raise the bound, or begin at a lower rate"
             ),
             Self::ElsewhereOrigin => write!(
                 formatter,

@@ -99,7 +99,11 @@ impl Origin {
         service: Service,
         frames: Frames,
     ) -> Result<Self, LoadError> {
-        let listener = socket::listen(address).map_err(LoadError::io("listening as the origin"))?;
+        let listener = socket::listen(address).map_err(|error| {
+            LoadError::Process(format!(
+                "the origin cannot listen on {address}: {error}; give another --origin, or end what listens there"
+            ))
+        })?;
         Ok(Self {
             listener,
             service,

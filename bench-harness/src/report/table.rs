@@ -22,15 +22,16 @@ pub(crate) fn write(out: &mut impl Write, sources: &[Source]) -> io::Result<()> 
 fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Result<()> {
     writeln!(out, "{} {}", cell.workload, cell.title())?;
     let clock = match cell.clock {
-        Some(Clock::Planned) => "latencies in us, from the planned send time",
-        Some(Clock::Asked) => "latencies in us, from the sending",
+        Some(Clock::Planned) => "latencies in µs, from the planned send time",
+        Some(Clock::Asked) => "latencies in µs, from the sending",
         None => "no latencies",
     };
     let main = cell.main.as_ref();
     let figure = main.map_or_else(String::new, |main| {
         let name = units::figure(&main.name);
         let unit = Format::of(&main.unit, []).unit;
-        format!("{name} in {unit}: median, quartiles, ratio to who it is compared with; ")
+        let ratio = ratio_title(sources, cell);
+        format!("{name} in {unit}: median, quartiles{ratio}; ")
     });
     writeln!(out, "  {figure}{clock}")?;
     let names = cell.lines.iter().map(|line| (line.source, &line.name));
@@ -63,6 +64,19 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
         write_words(out, sources, cell, source)?;
     }
     writeln!(out)
+}
+
+/// Whom the others are compared with, where it is the same in all files.
+fn ratio_title(sources: &[Source], cell: &Cell) -> String {
+    let homes = cell.sources().into_iter();
+    let homes = homes.map(|source| home(sources, cell, source).map(|line| line.name.as_str()));
+    let mut homes: Vec<Option<&str>> = homes.collect();
+    homes.dedup();
+    match homes.as_slice() {
+        [Some(home)] => format!(", ratio to {home}"),
+        [None] => String::new(),
+        _ => ", ratio within the file".to_owned(),
+    }
 }
 
 fn write_line(
@@ -208,6 +222,7 @@ mod tests {
         }
         let runs: usize = result.points.iter().map(|point| point.runs.len()).sum();
         assert_eq!(lines, runs / 3, "{text}");
+        assert!(text.contains("quartiles, ratio to ringway; "), "{text}");
         assert!(
             text.contains("  nginx     cannot: it has no <CONNECT>"),
             "{text}"

@@ -659,6 +659,41 @@ fn a_proxy_that_dies_voids_the_run() {
 }
 
 #[test]
+fn what_is_not_there_is_named_with_the_mend() {
+    let nobody = free_address();
+    let error = text(&run_through(nobody, "W3", 1, &[]).stderr);
+    assert!(
+        error.contains(&format!("no proxy answers on {nobody}")),
+        "{error}"
+    );
+    assert!(error.contains("give --spawn"), "{error}");
+    let proxy = proxy::start(Fault::None);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let error = |more: &[&str]| {
+        let arguments = format!("run --workload W3 --connections 1 --proxy {proxy}");
+        let output = Command::new(PROGRAM)
+            .args(arguments.split(' '))
+            .args(more)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    let said = error(&["--load-cores", "none", "--origin", &taken]);
+    assert!(
+        said.contains(&format!("cannot listen on {taken}")),
+        "{said}"
+    );
+    assert!(said.contains("give another --origin"), "{said}");
+    let said = error(&["--load-cores", "9999"]);
+    assert!(
+        said.contains("core 9999: there are ") && said.contains("or none"),
+        "{said}"
+    );
+}
+
+#[test]
 fn usage_mistakes_and_help_have_their_codes() {
     for (wrong, words) in [
         ("run", "--workload"),
@@ -683,7 +718,28 @@ fn usage_mistakes_and_help_have_their_codes() {
         ),
         ("run --workload W1 --duration 3", "unit"),
         ("run --workload W1 --pid 1 --spawn x", "exclude"),
-        ("measure", "measure"),
+        ("measure", "see ringway-bench --help"),
+        (
+            "run --workload W1 --proxi x",
+            "see ringway-bench run --help",
+        ),
+        (
+            "run --workload W1 --proxy localhost:1",
+            "an IP address and a port",
+        ),
+        (
+            "run --workload W1 --out /nowhere/a.json",
+            "make the folder /nowhere first",
+        ),
+        (
+            "pair --workload W1 --a x --b y --out /tmp",
+            "/tmp is a folder",
+        ),
+        ("compare --workloads W1,W99", "not a workload"),
+        (
+            "compare --peers nginz",
+            "is no peer; there are haproxy, nginx,",
+        ),
     ] {
         let output = Command::new(PROGRAM)
             .args(wrong.split(' '))
