@@ -58,7 +58,11 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
         } else {
             "cannot"
         };
-        writeln!(out, "  {name:<width$} {words}: {}", first_line(&cannot.why))?;
+        writeln!(
+            out,
+            "  {name:<width$} {words}: {}",
+            units::first_line(&cannot.why)
+        )?;
     }
     for source in cell.sources() {
         write_words(out, sources, cell, source)?;
@@ -127,13 +131,6 @@ fn notes(sources: &[Source], line: &Line) -> Vec<String> {
         notes.push(format!("{runs} disturbed, up to {most:.0} %"));
     }
     notes
-}
-
-/// Without the output of the program, which is in the result file.
-fn first_line(text: &str) -> &str {
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_suffix("; its output ended with:")
-        .unwrap_or(line)
 }
 
 /// A contender as one word, with its file where there are several.

@@ -175,6 +175,13 @@ pub(crate) fn date(unix_time_s: u64) -> String {
     format!("{year}-{month:02}-{day_of_month:02} {hour:02}:{minute:02} UTC")
 }
 
+/// Why a run is void, without the output of the program, which may follow on lines of its own.
+pub(crate) fn first_line(why: &str) -> &str {
+    let line = why.lines().next().unwrap_or_default();
+    line.strip_suffix("; its output ended with:")
+        .unwrap_or(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

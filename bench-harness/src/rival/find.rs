@@ -66,7 +66,8 @@ pub(crate) fn version_in(said: &str) -> Option<String> {
 /// A path as one word of a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
-    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+".contains(character);
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "/._-+:,=@%".contains(character);
     match path.chars().all(plain) {
         true => path.into_owned(),
         false => format!("'{}'", path.replace('\'', r"'\''")),

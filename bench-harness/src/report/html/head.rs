@@ -1,6 +1,9 @@
 //! The head of the page and the facts below it: what was run, when, on what and with whom; and what a reader has to
 //! know before any number.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use super::markup::Markup;
 use super::{Page, letter};
 use crate::figures::DISTURBED_PERCENT;
@@ -8,6 +11,10 @@ use crate::report::file::Source;
 use crate::report::units::{date, grouped, plural, ratio};
 use crate::report::view::mode;
 use crate::result::model::{Host, Kind, Setting, Verdict};
+use crate::rival::quoted;
+
+/// The name of a fact that is a command.
+const COMMAND_LINE: &str = "command line";
 
 /// A fact of a file, by its name.
 pub(super) type Fact = (String, String);
@@ -86,7 +93,7 @@ impl Page<'_> {
                 out.element("td", &[], &contender.address.to_string());
                 out.open("td", &[]);
                 match &contender.command {
-                    Some(command) => out.element("code", &[], command),
+                    Some(command) => write_command(out, command),
                     None => out.constant("<i>not started by the harness</i>"),
                 }
                 for note in &contender.notes {
@@ -133,12 +140,29 @@ impl Page<'_> {
             out.open("tr", &[("class", if differs { "differs" } else { "" })]);
             out.element("th", &[("scope", "row")], name);
             for value in values {
-                out.element("td", &[], value.unwrap_or("–"));
+                out.open("td", &[]);
+                match value {
+                    Some(command) if name == COMMAND_LINE => write_command(out, command),
+                    value => out.text(value.unwrap_or("–")),
+                }
+                out.close("td");
             }
             out.close("tr");
         }
         out.close_table();
     }
+}
+
+/// A command, which breaks between its words only.
+fn write_command(out: &mut Markup, command: &str) {
+    out.open("code", &[]);
+    for (place, word) in command.split(' ').enumerate() {
+        if place > 0 {
+            out.text(" ");
+        }
+        out.element("span", &[("class", "word")], word);
+    }
+    out.close("code");
 }
 
 /// Where a contender is in the table of contenders.
@@ -151,7 +175,7 @@ pub(super) fn comparable_facts(source: &Source) -> Vec<Fact> {
     let own = [
         "measured",
         "commit",
-        "command line",
+        COMMAND_LINE,
         "rounds",
         "order drawn from",
     ];
@@ -195,6 +219,9 @@ fn summary(source: &Source) -> String {
         Kind::Compare => "compare",
         Kind::Gate => "gate",
     };
+    // One that is spoken to in two ways is in the file twice.
+    let contenders = source.result.contenders.iter();
+    let contenders: BTreeSet<&str> = contenders.map(|of| of.name.as_str()).collect();
     let emulated = if *emulated { ", emulated" } else { "" };
     let commit = commit.as_deref().map(|commit| {
         let short: String = commit.chars().take(12).collect();
@@ -210,7 +237,7 @@ fn summary(source: &Source) -> String {
         date(*unix_time_s),
         plural(*cpus, "CPU"),
         commit.unwrap_or_default(),
-        plural(source.result.contenders.len(), "contender"),
+        plural(contenders.len(), "contender"),
         plural(source.result.points.len(), "point"),
         plural(source.result.setting.rounds, "round"),
     )
@@ -229,6 +256,8 @@ fn main_facts(source: &Source) -> Vec<Fact> {
     let milliseconds = |ms: u64| format!("{} ms", grouped(ms));
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let seed = setting.seed;
+    let words = host.command_line.iter();
+    let command_line: Vec<String> = words.map(|word| quoted(Path::new(word))).collect();
     let facts = [
         ("measured", date(host.unix_time_s)),
         ("commit", host.commit.clone().unwrap_or_else(unknown)),
@@ -256,7 +285,7 @@ fn main_facts(source: &Source) -> Vec<Fact> {
         ("core of the proxy", cores(setting.proxy_core.as_slice())),
         ("cores of the load", cores(&setting.load_cores)),
         ("origin", setting.origin.to_string()),
-        ("command line", host.command_line.join(" ")),
+        (COMMAND_LINE, command_line.join(" ")),
     ];
     let facts = facts.into_iter();
     facts

@@ -60,8 +60,11 @@ impl Page<'_> {
                 " cannot"
             };
             out.element("b", &[], &format!("{}{file}{cannot_words}", cannot.name));
-            out.text(&format!(": {}", cannot.why));
+            out.text(&format!(": {}", units::first_line(&cannot.why)));
             out.close("p");
+            if let Some((_, output)) = cannot.why.split_once('\n') {
+                out.element("pre", &[("class", "cannot")], output);
+            }
         }
         self.write_charts(out, cell);
         self.write_all_figures(out, cell);

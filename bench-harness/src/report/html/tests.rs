@@ -398,6 +398,45 @@ fn who_cannot_is_there_with_the_reason() {
 }
 
 #[test]
+fn the_last_words_of_a_program_stand_below_why_it_cannot() {
+    let mut result = sample::compare(3);
+    result.points[1].cannot[0].why = "void; its output ended with:\n  <first>\n  last".to_owned();
+    let html = page_of(&result);
+    assert!(html.contains("<b>nginx cannot</b>: void</p>"));
+    assert!(html.contains("<pre class=\"cannot\">  &lt;first&gt;\n  last</pre>"));
+}
+
+#[test]
+fn commands_break_between_words_and_can_be_typed_again() {
+    let mut result = sample::compare(2);
+    let words = [
+        "ringway-bench",
+        "run",
+        "--spawn",
+        "ringway serve",
+        "--proxy",
+        "127.0.0.1:3128",
+    ];
+    result.host.command_line = words.map(str::to_owned).to_vec();
+    let html = page_of(&result);
+    let word = |word: &str| format!("<span class=\"word\">{word}</span>");
+    assert!(html.contains(&word("--spawn")));
+    assert!(html.contains(&format!("{} {}", word("&#39;ringway"), word("serve&#39;"))));
+    assert!(html.contains(&word("127.0.0.1:3128")));
+}
+
+#[test]
+fn who_is_spoken_to_in_two_ways_is_one_contender() {
+    let mut result = sample::compare(3);
+    let again = result.contenders[0].clone();
+    result.contenders.push(Contender {
+        mode: Mode::Forward,
+        ..again
+    });
+    assert!(page_of(&result).contains("; 3 contenders, "));
+}
+
+#[test]
 fn emulated_runs_are_labelled_and_never_ranked() {
     let mut result = sample::compare(9);
     result.host.emulated = true;
