@@ -8,12 +8,16 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report;
 use crate::result::file;
-use crate::result::model::{Figure, Kind, Point, ResultFile, Run, SCHEMA_VERSION};
+use crate::result::model::{Contender, Figure, Kind, Point, ResultFile, Run, SCHEMA_VERSION};
 use crate::run;
 use crate::spread::Spread;
 
 /// What A is called where it is held against itself.
 const AGAIN: &str = "the same again: what differs here is noise";
+
+/// Places among the contenders of a result file.
+const A_AND_B: [usize; 2] = [0, 1];
+const A_AND_A: [usize; 2] = [0, 2];
 
 /// The runs of one point, pair by pair: of A and of B.
 #[derive(Debug)]
@@ -45,28 +49,30 @@ pub(crate) fn run(typed: &args::Pair) -> Result<(), String> {
             let comparison = pairs(&bench, sides, (entry, plan), typed.pairs, &mut progress)?;
             drop(progress);
             report::comparison(entry.id, names, &comparison).map_err(|error| error.to_string())?;
+            // No round is in both comparisons of A: what was measured apart has no ratio.
+            let first = if contenders == A_AND_B {
+                0
+            } else {
+                typed.pairs
+            };
             points.push(Point {
                 workload: entry.id.to_owned(),
                 plan,
-                runs: comparison.into_runs(contenders)?,
+                runs: comparison.into_runs(contenders, first)?,
                 cannot: Vec::new(),
             });
             Ok::<_, String>(())
         };
-        compare([&a, &b], [&typed.a, &typed.b], [0, 1])?;
+        compare([&a, &b], [&typed.a, &typed.b], A_AND_B)?;
         if typed.noise {
-            compare([&a, &a], [&typed.a, AGAIN], [0, 2])?;
+            compare([&a, &a], [&typed.a, AGAIN], A_AND_A)?;
         }
     }
     let Some(path) = &typed.out else {
         return Ok(());
     };
-    let mut contenders = vec![run::contender(&a, &bench), run::contender(&b, &bench)];
-    if typed.noise {
-        let mut again = run::contender(&a, &bench);
-        again.notes.push(AGAIN.to_owned());
-        contenders.push(again);
-    }
+    let mut contenders = contenders([&a, &b].map(|of| run::contender(of, &bench)));
+    contenders.truncate(if typed.noise { 3 } else { 2 });
     let result = ResultFile {
         schema_version: SCHEMA_VERSION,
         kind: Kind::Compare,
@@ -77,6 +83,18 @@ pub(crate) fn run(typed: &args::Pair) -> Result<(), String> {
         verdicts: Vec::new(),
     };
     file::write(path, &result)
+}
+
+/// A, B, and A again: by different names also where they are the same program.
+fn contenders([mut a, mut b]: [Contender; 2]) -> Vec<Contender> {
+    if a.name == b.name {
+        a.name.push_str(" (A)");
+        b.name.push_str(" (B)");
+    }
+    let mut again = a.clone();
+    again.name.push_str(" (again)");
+    again.notes.push(AGAIN.to_owned());
+    vec![a, b, again]
 }
 
 /// Pairs of runs in the order A B B A A B B A, so that a drift of the machine meets both alike.
@@ -138,13 +156,13 @@ impl Comparison {
         })
     }
 
-    /// For the result file: a round is a pair.
-    fn into_runs(self, contenders: [usize; 2]) -> Result<Vec<Run>, String> {
+    /// For the result file: a round is a pair, and `first` the number of the first one.
+    fn into_runs(self, contenders: [usize; 2], first: usize) -> Result<Vec<Run>, String> {
         let mut runs = Vec::new();
         for (round, pair) in self.pairs.into_iter().enumerate() {
             for (side, measured) in pair.into_iter().enumerate() {
                 let order = (side + round) % 2;
-                runs.push(measured.into_run(contenders[side], round, order)?);
+                runs.push(measured.into_run(contenders[side], first + round, order)?);
             }
         }
         Ok(runs)
@@ -155,6 +173,7 @@ impl Comparison {
 mod tests {
     use super::*;
 
+    use crate::load::Mode;
     use crate::plan::{Pace, Scenario, Stop};
 
     fn measured(cpu: f64, rate: f64) -> Measured {
@@ -191,16 +210,38 @@ mod tests {
         assert_eq!((rows[0].a.median, rows[0].b.median), (4.0, 4.0));
         assert_eq!(rows[0].ratio.unwrap().median, 0.9);
         assert!(rows[1].ratio.is_none(), "a ratio over zero is none");
-        let runs = comparison.into_runs([0, 2]).unwrap();
+        let runs = comparison.into_runs(A_AND_A, 3).unwrap();
         let places = runs.iter().map(|run| (run.contender, run.round, run.order));
         let expected = [
-            (0, 0, 0),
-            (2, 0, 1),
-            (0, 1, 1),
-            (2, 1, 0),
-            (0, 2, 0),
-            (2, 2, 1),
+            (0, 3, 0),
+            (2, 3, 1),
+            (0, 4, 1),
+            (2, 4, 0),
+            (0, 5, 0),
+            (2, 5, 1),
         ];
         assert_eq!(places.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn two_settings_of_one_program_have_two_names() {
+        let contender = |name: &str| Contender {
+            name: name.to_owned(),
+            version: None,
+            command: None,
+            mode: Mode::Connect,
+            address: "127.0.0.1:1".parse().unwrap(),
+            notes: Vec::new(),
+            capabilities: None,
+        };
+        let names = |a, b| {
+            contenders([contender(a), contender(b)])
+                .into_iter()
+                .map(|of| of.name)
+        };
+        let same: Vec<String> = names("ringway", "ringway").collect();
+        assert_eq!(same, ["ringway (A)", "ringway (B)", "ringway (A) (again)"]);
+        let others: Vec<String> = names("ringway", "haproxy").collect();
+        assert_eq!(others, ["ringway", "haproxy", "ringway (again)"]);
     }
 }

@@ -19,6 +19,7 @@ use crate::result::file;
 use crate::result::model::{
     Cannot, Contender, Figure, Kind, Point, ResultFile, Run, SCHEMA_VERSION, Setting,
 };
+use crate::rival;
 
 /// What the run without a proxy is called.
 const DIRECT: &str = "direct";
@@ -127,7 +128,7 @@ pub(crate) fn contender(opponent: &Opponent, bench: &Bench) -> Contender {
     };
     Contender {
         name,
-        version: of_ringway.version,
+        version: of_ringway.version.as_deref().and_then(rival::version_in),
         command: command.map(str::to_owned),
         mode: opponent.mode,
         address: opponent.proxy,

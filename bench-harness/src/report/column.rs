@@ -25,6 +25,12 @@ impl Values {
         self.spread().map(|spread| spread.median)
     }
 
+    /// Rounds that both were measured in.
+    pub(crate) fn common_rounds(&self, other: &Self) -> usize {
+        let is_common = |(round, _): &&(usize, f64)| other.0.iter().any(|(same, _)| same == round);
+        self.0.iter().filter(is_common).count()
+    }
+
     /// This over `other`, round by round; none where no round has both, or one is not above zero.
     pub(crate) fn ratio(&self, other: &Self) -> Option<Spread> {
         let pairs = self.0.iter().flat_map(|(round, value)| {

@@ -112,7 +112,7 @@ fn standing(
         best: best.name.clone(),
         best_value: *best_value,
         ratio: best_values.ratio(home_values),
-        rounds: home_values.0.len(),
+        rounds: best_values.common_rounds(home_values),
         place: place + 1,
         of: all.len(),
     })
@@ -268,6 +268,16 @@ mod tests {
               (21 % more; ratio 1.21, quartiles 1.20 to 1.21, 3 rounds)."
             ]
         );
+    }
+
+    #[test]
+    fn rounds_that_only_one_was_measured_in_are_not_counted() {
+        let said = said(
+            "us",
+            CPU,
+            &[&[10.0, 10.2, 9.8, 10.0, 10.1], &[12.0, 12.3, 11.9]],
+        );
+        assert!(said[0].contains(", 3 rounds)"), "{said:?}");
     }
 
     #[test]

@@ -354,14 +354,16 @@ fn without_middles(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// The middle of what the rounds say about each rate, in the order of rates.
+/// A rate that was missed once was tried again, and only the second time counts.
 fn ramp_points(ramps: &[Vec<RampStep>]) -> Vec<(f64, f64)> {
     let mut rates: Vec<u64> = ramps.iter().flatten().map(|step| step.rate).collect();
     rates.sort_unstable();
     rates.dedup();
     let point = |rate: u64| {
-        let steps = || ramps.iter().flatten().filter(move |step| step.rate == rate);
-        let achieved = Spread::of(steps().map(|step| step.achieved))?;
-        let bounded = Spread::of(steps().map(|step| step.bounded_us))?;
+        let last = |ramp: &'_ [RampStep]| ramp.iter().rfind(|step| step.rate == rate).cloned();
+        let steps: Vec<RampStep> = ramps.iter().filter_map(|ramp| last(ramp)).collect();
+        let achieved = Spread::of(steps.iter().map(|step| step.achieved))?;
+        let bounded = Spread::of(steps.iter().map(|step| step.bounded_us))?;
         Some((achieved.median, bounded.median))
     };
     rates.into_iter().filter_map(point).collect()
@@ -397,5 +399,27 @@ fn rate_chart(
         y,
         series,
         guide: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_rate_that_was_tried_twice_the_second_time_counts() {
+        let step = |rate: u64, bounded_us: f64| RampStep {
+            rate,
+            achieved: rate as f64,
+            held: bounded_us < 1_000.0,
+            p50_us: 1.0,
+            p99_us: bounded_us,
+            bounded_us,
+            max_us: bounded_us,
+        };
+        let first = vec![step(10, 5.0), step(20, 9_000.0), step(20, 7.0)];
+        let second = vec![step(10, 6.0), step(20, 8.0), step(40, 2_000.0)];
+        let points = ramp_points(&[first, second]);
+        assert_eq!(points, [(10.0, 5.5), (20.0, 7.5), (40.0, 2_000.0)]);
     }
 }

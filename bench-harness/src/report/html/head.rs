@@ -1,12 +1,12 @@
 //! The head of the page and the facts below it: what was run, when, on what and with whom; and what a reader has to
 //! know before any number.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::markup::Markup;
 use super::{Page, letter};
 use crate::figures::DISTURBED_PERCENT;
+use crate::plan::Stop;
 use crate::report::file::Source;
 use crate::report::units::{date, grouped, plural, ratio};
 use crate::report::view::mode;
@@ -219,9 +219,6 @@ fn summary(source: &Source) -> String {
         Kind::Compare => "compare",
         Kind::Gate => "gate",
     };
-    // One that is spoken to in two ways is in the file twice.
-    let contenders = source.result.contenders.iter();
-    let contenders: BTreeSet<&str> = contenders.map(|of| of.name.as_str()).collect();
     let emulated = if *emulated { ", emulated" } else { "" };
     let commit = commit.as_deref().map(|commit| {
         let short: String = commit.chars().take(12).collect();
@@ -233,11 +230,10 @@ fn summary(source: &Source) -> String {
         format!(", commit {short}{dirty}")
     });
     format!(
-        "{kind} of {}, Linux {kernel} on {architecture}, {} of {cpu}{emulated}{}; {}, {} in {}",
+        "{kind} of {}, Linux {kernel} on {architecture}, {} of {cpu}{emulated}{}; {} in {}",
         date(*unix_time_s),
         plural(*cpus, "CPU"),
         commit.unwrap_or_default(),
-        plural(contenders.len(), "contender"),
         plural(source.result.points.len(), "point"),
         plural(source.result.setting.rounds, "round"),
     )
@@ -255,6 +251,11 @@ fn main_facts(source: &Source) -> Vec<Fact> {
     let unknown = || "unknown".to_owned();
     let milliseconds = |ms: u64| format!("{} ms", grouped(ms));
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let mut points = source.result.points.iter();
+    let timed_part = match points.all(|point| matches!(point.plan.stop, Stop::Count { .. })) {
+        true => "as many operations as each point says".to_owned(),
+        false => milliseconds(setting.duration_ms),
+    };
     let seed = setting.seed;
     let words = host.command_line.iter();
     let command_line: Vec<String> = words.map(|word| quoted(Path::new(word))).collect();
@@ -274,7 +275,7 @@ fn main_facts(source: &Source) -> Vec<Fact> {
         ),
         ("page size", format!("{} B", grouped(host.page_size))),
         ("emulated", yes(host.emulated)),
-        ("each timed part", milliseconds(setting.duration_ms)),
+        ("each timed part", timed_part),
         ("warm-up before it", milliseconds(setting.warm_up_ms)),
         ("rounds", setting.rounds.to_string()),
         (

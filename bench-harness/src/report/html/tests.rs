@@ -426,14 +426,14 @@ fn commands_break_between_words_and_can_be_typed_again() {
 }
 
 #[test]
-fn who_is_spoken_to_in_two_ways_is_one_contender() {
-    let mut result = sample::compare(3);
-    let again = result.contenders[0].clone();
-    result.contenders.push(Contender {
-        mode: Mode::Forward,
-        ..again
-    });
-    assert!(page_of(&result).contains("; 3 contenders, "));
+fn runs_that_end_by_a_count_have_no_duration() {
+    let mut result = sample::compare(2);
+    let by_count = "as many operations as each point says";
+    assert!(page_of(&result).contains("3,000 ms") && !page_of(&result).contains(by_count));
+    for point in &mut result.points {
+        point.plan.stop = Stop::Count { operations: 70 };
+    }
+    assert!(!page_of(&result).contains("3,000 ms") && page_of(&result).contains(by_count));
 }
 
 #[test]
