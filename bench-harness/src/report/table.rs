@@ -51,18 +51,10 @@ fn write_cell(out: &mut impl Write, sources: &[Source], cell: &Cell) -> io::Resu
     for line in &cell.lines {
         write_line(out, sources, cell, line, width)?;
     }
-    for cannot in &cell.cannot {
+    for cannot in cell.cannot.iter().filter(|cannot| !cannot.in_part) {
         let name = word(sources, cell, cannot.source, &cannot.name);
-        let words = if cannot.in_part {
-            "not in every run"
-        } else {
-            "cannot"
-        };
-        writeln!(
-            out,
-            "  {name:<width$} {words}: {}",
-            units::first_line(&cannot.why)
-        )?;
+        let why = units::first_line(&cannot.why);
+        writeln!(out, "  {name:<width$} cannot: {why}")?;
     }
     for source in cell.sources() {
         write_words(out, sources, cell, source)?;
@@ -113,19 +105,24 @@ fn write_line(
         write!(out, " {:>9}", value.map_or_else(dash, plain))?;
     }
     write!(out, "  {:>4}", line.runs)?;
-    match notes(sources, line).as_slice() {
+    match notes(sources, cell, line).as_slice() {
         [] => writeln!(out),
         notes => writeln!(out, "  {}", notes.join("; ")),
     }
 }
 
 /// What the contender does otherwise, then what is to be thought of its figures.
-fn notes(sources: &[Source], line: &Line) -> Vec<String> {
+fn notes(sources: &[Source], cell: &Cell, line: &Line) -> Vec<String> {
     let contenders = sources
         .get(line.source)
         .map(|source| &source.result.contenders);
     let contender = contenders.and_then(|contenders| contenders.get(line.contender));
     let mut notes = contender.map_or_else(Vec::new, |contender| contender.notes.clone());
+    let of_line = cell
+        .cannot
+        .iter()
+        .filter(|cannot| (cannot.source, cannot.contender) == (line.source, line.contender));
+    notes.extend(of_line.map(|cannot| units::first_line(&cannot.why).to_owned()));
     if line.disturbed_runs > 0 {
         let (runs, most) = (plural(line.disturbed_runs, "run"), line.disturbed_most);
         notes.push(format!("{runs} disturbed, up to {most:.0} %"));
@@ -193,6 +190,7 @@ fn dash() -> String {
 mod tests {
     use super::*;
     use crate::report::sample;
+    use crate::result::model::Cannot;
 
     fn written(sources: &[Source]) -> String {
         let mut out = Vec::new();
@@ -228,6 +226,21 @@ mod tests {
             text.contains("ringway is not first in CPU per round trip: nginx has"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_failed_in_part_has_one_line_that_says_so() {
+        let mut result = sample::compare(2);
+        result.points.truncate(1);
+        result.points[0].cannot = vec![Cannot {
+            contender: 1,
+            why: "1 of 4 runs void: late; its output ended with:\n  it panicked".to_owned(),
+        }];
+        let text = written(&[Source::of("a".to_owned(), result).unwrap()]);
+        let lines = text.lines().filter(|line| line.starts_with("  haproxy "));
+        let lines: Vec<&str> = lines.collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(lines[0].ends_with("  1 of 4 runs void: late"), "{text}");
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) struct CannotLine {
     pub(crate) source: usize,
+    pub(crate) contender: usize,
     pub(crate) name: String,
     /// It has a line all the same: some of its runs came to nothing.
     pub(crate) in_part: bool,
@@ -212,6 +213,7 @@ impl Cell {
         self.cannot.extend(cannot.map(|cannot| {
             CannotLine {
                 source,
+                contender: cannot.contender,
                 name: name(cannot.contender),
                 in_part: lines
                     .iter()
