@@ -7,7 +7,7 @@
 //!
 //! Knows no workload: the caller does the operations. `gate` calls it.
 
-mod callgrind;
+pub(crate) mod callgrind;
 mod kernel;
 
 pub(crate) use callgrind::Callgrind;

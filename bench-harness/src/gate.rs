@@ -6,9 +6,10 @@
 //! makes of it. Instructions and system calls are counted over one connection (`count`), where nothing is left to
 //! chance.
 //!
-//! `sides` are who is measured, `trial` measures, `judge` decides, `stored` keeps counts, `table` says it.
+//! `sides` are who is measured, `ports` where they listen, `trial` measures, `judge` decides, `stored` keeps counts, `table` says it.
 
 mod judge;
+mod ports;
 mod sides;
 mod stored;
 mod table;
@@ -20,7 +21,7 @@ use crate::args::Gate;
 use crate::gate::judge::Row;
 use crate::gate::sides::Sides;
 use crate::gate::stored::Stored;
-use crate::gate::trial::Trial;
+use crate::gate::trial::{Ended, Trial};
 use crate::host;
 use crate::load::Wait;
 use crate::measure::Bench;
@@ -29,22 +30,29 @@ use crate::result::model::{Kind, Point, ResultFile, SCHEMA_VERSION};
 use crate::run;
 
 pub(crate) fn run(typed: &Gate) -> Result<(), String> {
-    let sides = Sides::of(typed)?;
+    let stored = match &typed.counts {
+        Some(path) if !typed.update_counts => Some(Stored::read(path)?),
+        _ => None,
+    };
+    let origins = typed.load_cores.0.len();
+    let (proxy, origin) = ports::settle(typed.proxy, typed.origin, origins)?;
+    let sides = Sides::of(typed, proxy)?;
     let bench = Bench {
-        origin: typed.origin,
+        origin,
         has_origin: true,
         wait: Wait::Sleep,
         core: typed.core.0,
         load_cores: typed.load_cores.0.clone(),
         warm_up: typed.warm_up,
     };
-    let stored = match &typed.counts {
-        Some(path) if !typed.update_counts => Some(Stored::read(path)?),
-        _ => None,
-    };
     let mut trial = Trial::new(&bench, &sides, typed)?;
+    sides.check(bench.core)?;
     let (times, counts) = (trial.times()?, trial.counts()?);
-    let (points, notes) = trial.end();
+    let Ended {
+        points,
+        notes,
+        uncounted,
+    } = trial.end();
 
     let mut rows: Vec<Row> = times
         .iter()
@@ -54,7 +62,7 @@ pub(crate) fn run(typed: &Gate) -> Result<(), String> {
     rows.extend(counts.iter().filter_map(|sample| {
         let bound = match sample.figure.starts_with(trial::BY_KERNEL) {
             true => typed.bound, // as the machine happened to run it
-            false => typed.count_bound,
+            false => stored::bound(&sample.figure, typed.count_bound),
         };
         // Counts of another program say what the difference is, not whether it got worse.
         Row::of(sample, of_another_build.then_some(bound))
@@ -65,6 +73,9 @@ pub(crate) fn run(typed: &Gate) -> Result<(), String> {
     if typed.update_counts
         && let Some(path) = &typed.counts
     {
+        if let Some(why) = &uncounted {
+            return Err(format!("{} is as it was: {why}", path.display()));
+        }
         Stored::of(&counts).write(path)?;
     }
     if let Some(stored) = stored {
@@ -75,7 +86,7 @@ pub(crate) fn run(typed: &Gate) -> Result<(), String> {
     if let Some(path) = &typed.out {
         write(path, typed, &bench, (&sides, points, &rows))?;
     }
-    table::verdict(&rows, &notes).map_err(told)?;
+    table::verdict(&rows, &notes, uncounted.as_deref()).map_err(told)?;
     match rows.iter().filter(|row| row.failed()).count() {
         0 => Ok(()),
         failed => Err(format!(

@@ -1,6 +1,6 @@
 //! What is typed after `gate`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +9,14 @@ use argh::FromArgs;
 use super::value::{
     Core, Cores, Names, core_of, cores_of, count_of, duration_of, names_of, percent_of,
 };
-use super::{ORIGIN, PROXY};
 use crate::reference::Kind;
 
 const DURATION: Duration = Duration::from_millis(500);
 const WARM_UP: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_secs(4 * 60);
+
+/// Port 0: a free one.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// An interval of fewer is narrow for no reason.
 const ROUNDS_MIN: usize = 3;
@@ -26,7 +29,7 @@ const ROUNDS_MIN: usize = 3;
     name = "gate",
     help_triggers("-h", "--help"),
     example = "{command_name} --candidate target/release/ringway --baseline /opt/ringway/bin/ringway --bound 5\n\
-               {command_name} --candidate target/release/ringway --reference epoll --counts engine/benches/gate.txt"
+               {command_name} --candidate target/release/ringway --reference epoll --counts ci/gate.txt"
 )]
 pub(crate) struct Gate {
     /// program of Ringway that is judged
@@ -74,12 +77,16 @@ pub(crate) struct Gate {
     #[argh(option, default = "WARM_UP", from_str_fn(duration_of))]
     pub(crate) warm_up: Duration,
 
-    /// address that all listen on, one after the other [default: 127.0.0.1:3128]
-    #[argh(option, default = "PROXY")]
+    /// time after which no round is done again, and nothing is counted twice [default: 4m]
+    #[argh(option, default = "LIMIT", from_str_fn(duration_of))]
+    pub(crate) limit: Duration,
+
+    /// address that all listen on, one after the other; port 0 is a free one [default: 127.0.0.1:0]
+    #[argh(option, default = "ANY")]
     pub(crate) proxy: SocketAddr,
 
-    /// address the origin listens on [default: 127.0.0.1:18080]
-    #[argh(option, default = "ORIGIN")]
+    /// address the origin listens on; port 0 is a free one [default: 127.0.0.1:0]
+    #[argh(option, default = "ANY")]
     pub(crate) origin: SocketAddr,
 
     /// core that all are pinned to [default: 1]

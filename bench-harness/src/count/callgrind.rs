@@ -28,7 +28,8 @@ const LOOK_BLOCKS: u32 = 50;
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const KNOCK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Starts until one gets through, and the wait for its first answer.
+/// Starts until one gets through, and the wait for its first answer. A start that hangs before it listens is given up by
+/// `Peer`.
 const STARTS_MAX: usize = 6;
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
@@ -44,18 +45,28 @@ pub(crate) struct Callgrind {
 impl Callgrind {
     /// Starts `command` (one program, as a shell reads it) on `core` and waits until `address` accepts connections.
     pub(crate) fn start(command: &str, address: SocketAddr, core: usize) -> Result<Self, String> {
-        version().map_err(|error| {
-            format!("instructions cannot be counted without valgrind (apt-get install valgrind): {error}")
-        })?;
+        Self::check()?;
+        let mut last = String::new();
         for _ in 0..STARTS_MAX {
-            let started = Self::start_once(command, address, core)?;
-            if answers(address) {
-                return Ok(started);
+            match Self::start_once(command, address, core) {
+                Ok(started) if answers(address) => return Ok(started),
+                Ok(started) => last = started.peer.failed("it listens and answers nothing"),
+                Err(why) => last = why,
             }
         }
         Err(format!(
-            "{command:?} answers nothing under valgrind, {STARTS_MAX} times over"
+            "{command:?} did not start under valgrind, {STARTS_MAX} times over: {last}"
         ))
+    }
+
+    /// Why nothing can be counted here, if so.
+    pub(crate) fn check() -> Result<(), String> {
+        match version() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!(
+                "there is no valgrind here ({error}): apt-get install valgrind"
+            )),
+        }
     }
 
     fn start_once(command: &str, address: SocketAddr, core: usize) -> Result<Self, String> {
@@ -67,7 +78,7 @@ impl Callgrind {
             .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         let at = folder.display();
         let command = format!(
-            "valgrind --tool=callgrind --collect-systime=yes --callgrind-out-file='{at}/out' \
+            "valgrind --tool=callgrind --trace-children=yes --collect-systime=yes --callgrind-out-file='{at}/out' \
              --vgdb-poll={LOOK_BLOCKS} --vgdb-prefix='{at}/vgdb' {command}"
         );
         let peer = Peer::start(&command, address, Some(core)).inspect_err(|_| {
@@ -152,7 +163,7 @@ fn answers(address: SocketAddr) -> bool {
 }
 
 /// What valgrind calls itself.
-fn version() -> io::Result<String> {
+pub(crate) fn version() -> io::Result<String> {
     let said = Command::new("valgrind").arg("--version").output()?;
     Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }

@@ -14,7 +14,7 @@ pub(super) struct Row {
     /// Medians.
     pub(super) candidate: f64,
     pub(super) other: f64,
-    /// Of the candidate over the other, round by round.
+    /// Of the candidate over the other, round by round; where that ran twice, over the (geometric) mean of both.
     pub(super) ratio: Interval,
     /// Of the other over itself, in the same rounds.
     pub(super) noise: Option<Interval>,
@@ -32,11 +32,17 @@ impl Row {
                 .iter()
                 .filter_map(move |round| round.get(side).copied())
         };
-        let interval = |above: usize, below: usize| {
-            let ratios: Vec<f64> = of(above).zip(of(below)).map(|(a, b)| a / b).collect();
+        let interval = |ratio: &dyn Fn(&Vec<f64>) -> Option<f64>| {
+            let ratios: Vec<f64> = sample.rounds.iter().filter_map(ratio).collect();
             let finite = ratios.iter().all(|ratio| ratio.is_finite());
             Interval::of(&ratios).filter(|_| finite)
         };
+        let worse = |round: &Vec<f64>| {
+            let (candidate, other) = (round.get(CANDIDATE)?, round.get(OTHER)?);
+            let again = round.get(AGAIN).unwrap_or(other);
+            Some(candidate / (other * again).sqrt())
+        };
+        let chance = |round: &Vec<f64>| Some(round.get(AGAIN)? / round.get(OTHER)?);
         let median = |side| Interval::of(&of(side).collect::<Vec<_>>()).map(|of| of.median);
         Some(Self {
             point: sample.point.clone(),
@@ -44,8 +50,8 @@ impl Row {
             unit: sample.unit.clone(),
             candidate: median(CANDIDATE)?,
             other: median(OTHER)?,
-            ratio: interval(CANDIDATE, OTHER)?,
-            noise: interval(AGAIN, OTHER),
+            ratio: interval(&worse)?,
+            noise: interval(&chance),
             bound_percent,
             disturbed: sample.disturbed,
         })
@@ -115,6 +121,17 @@ mod tests {
         let row = Row::of(&sample(&once_not), Some(10.0)).unwrap();
         assert!(!row.failed() && row.word() == "held", "{row:?}");
         assert!(row.verdict().unwrap().held);
+    }
+
+    #[test]
+    fn an_other_that_ran_twice_is_both_of_its_runs() {
+        let row = Row::of(&sample(&[[12.0, 4.0, 9.0]]), None).unwrap();
+        assert_eq!(row.ratio.median, 2.0);
+        let mut once = sample(&[[12.0, 4.0, 0.0]]);
+        once.rounds[0].truncate(2);
+        let row = Row::of(&once, None).unwrap();
+        assert_eq!(row.ratio.median, 3.0);
+        assert!(row.noise.is_none());
     }
 
     #[test]

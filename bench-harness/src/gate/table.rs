@@ -115,8 +115,14 @@ pub(super) fn stored(stored: &Stored, rows: &[Row]) -> io::Result<()> {
 }
 
 /// In words: what failed, by how much, against which bound, and what to do.
-pub(super) fn verdict(rows: &[Row], notes: &[String]) -> io::Result<()> {
+pub(super) fn verdict(rows: &[Row], notes: &[String], uncounted: Option<&str>) -> io::Result<()> {
     let mut out = stdout().lock();
+    if let Some(why) = uncounted {
+        writeln!(
+            out,
+            "NOT COUNTED: instructions and system calls have no verdict, time alone has: {why}"
+        )?;
+    }
     for note in notes {
         writeln!(out, "note: {note}")?;
     }
@@ -154,9 +160,10 @@ pub(super) fn verdict(rows: &[Row], notes: &[String]) -> io::Result<()> {
     }
     let of = |word: &str| rows.iter().filter(|row| row.word() == word).count();
     let (held, failed, disturbed) = (of("held"), of("FAILED"), of("disturbed"));
+    let uncounted = uncounted.map_or("", |_| "; NOT COUNTED");
     writeln!(
         out,
-        "gate: {held} held, {failed} failed, {disturbed} not judged"
+        "gate: {held} held, {failed} failed, {disturbed} not judged{uncounted}"
     )
 }
 

@@ -1,10 +1,12 @@
 //! What the gate measures: time in rounds, and counts.
 
+use std::time::{Duration, Instant};
+
 use crate::args::{Gate, Names};
 use crate::catalogue::{Choice, Entry};
 use crate::count::{self, Callgrind, Counted, Counts, Kernel};
 use crate::crew::{Crew, Order, Post};
-use crate::gate::sides::{AGAIN, ALL, Sides};
+use crate::gate::sides::{AGAIN, ALL, CANDIDATE, OTHER, Sides};
 use crate::load::Target;
 use crate::measure::{self, Bench, Measured, milliseconds};
 use crate::peer::Peer;
@@ -21,6 +23,7 @@ const WORKLOADS: [Workload; 3] = [("W1", 8), ("W3", 8), ("W9", 64)];
 /// Over one connection, so that events come one after the other, the same on every machine.
 const COUNTED_OPERATIONS: u64 = 500;
 const COUNTED_ROUNDS: usize = 3;
+const CALLGRIND_ATTEMPTS: usize = 3;
 
 /// How the names of counts begin that are the kernel's, of the program as it is.
 pub(super) const BY_KERNEL: &str = "kernel_";
@@ -52,9 +55,19 @@ pub(super) struct Trial<'a> {
     rounds: usize,
     duration_ms: u64,
     progress: Progress,
-    points: Vec<Point>,
+    started: Instant,
+    limit: Duration,
+    told: Ended,
+}
+
+/// What there is when all is measured.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) points: Vec<Point>,
     /// Why something was left out or done again.
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
+    /// Why callgrind counted nothing, if it did not.
+    pub(super) uncounted: Option<String>,
 }
 
 impl<'a> Trial<'a> {
@@ -70,17 +83,24 @@ impl<'a> Trial<'a> {
             rounds: typed.rounds,
             duration_ms: milliseconds(typed.duration),
             progress: Progress::new(0),
-            points: Vec::new(),
-            notes: Vec::new(),
+            started: Instant::now(),
+            limit: typed.limit,
+            told: Ended::default(),
         };
-        let steps = ALL.len() * timed + trial.counted_sides().len() * counted;
+        let others = if trial.against_build { 2 * counted } else { 1 };
+        let steps = ALL.len() * timed + counted + others;
         trial.progress = Progress::new(steps);
         Ok(trial)
     }
 
     /// All runs, and what there is to say about them.
-    pub(super) fn end(self) -> (Vec<Point>, Vec<String>) {
-        (self.points, self.notes)
+    pub(super) fn end(self) -> Ended {
+        self.told
+    }
+
+    /// Whether there is time for more than there must be; counting needs about half of the limit.
+    fn in_time(&self, share: f64) -> bool {
+        self.started.elapsed() < self.limit.mul_f64(share)
     }
 
     /// Time: the CPU of an operation and the median latency, of every workload.
@@ -96,15 +116,20 @@ impl<'a> Trial<'a> {
         Ok(samples)
     }
 
-    /// One point. Rounds that are void or disturbed are done again, at most as many as there should be.
+    /// One point. Rounds that are void or disturbed are done again, at most as many as there should be, and the latter
+    /// while there is time.
     fn time(&mut self, entry: &Entry, plan: Plan) -> Result<Vec<Sample>, String> {
         let mut spare = self.rounds;
         let mut rounds = Vec::new();
         while rounds.len() < self.rounds {
             let round = self.round(entry, &plan, rounds.len());
-            if spare > 0 && round.as_ref().map_or(true, |round| disturbed(round)) {
+            let again = match &round {
+                Ok(round) => disturbed(round) && self.in_time(0.5),
+                Err(_) => true,
+            };
+            if spare > 0 && again {
                 spare -= 1;
-                self.notes.extend(round.err());
+                self.told.notes.extend(round.err());
                 continue;
             }
             rounds.push(round?);
@@ -112,7 +137,7 @@ impl<'a> Trial<'a> {
         let name = format!("{} x{}", entry.id, plan.connections);
         let again = self.rounds - spare;
         if again > 0 {
-            self.notes.push(format!(
+            self.told.notes.push(format!(
                 "{name}: {again} rounds were done again, others had the cores"
             ));
         }
@@ -145,7 +170,7 @@ impl<'a> Trial<'a> {
     }
 
     fn keep(&mut self, entry: &Entry, plan: Plan, runs: Vec<Run>) {
-        self.points.push(Point {
+        self.told.points.push(Point {
             workload: entry.id.to_owned(),
             plan,
             runs,
@@ -179,19 +204,26 @@ impl<'a> Trial<'a> {
 
     /// Instructions and system calls of an operation, of every workload.
     pub(super) fn counts(&mut self) -> Result<Vec<Sample>, String> {
+        self.told.uncounted = Callgrind::check().err();
         let mut all: Vec<Vec<Round>> = vec![Vec::new(); self.workloads.len()];
-        let counted_sides = self.counted_sides();
+        let mut reference = None;
         for round in 0..COUNTED_ROUNDS {
-            let mut sides = Vec::new();
-            for &side in counted_sides {
-                let name = &self.sides.names[side];
-                self.progress
-                    .step(&format!("counting, round {}, {name}", round + 1));
-                // A void one once more, as with time.
-                sides.push(self.count(side).or_else(|why| {
-                    self.notes.push(why);
-                    self.count(side)
-                })?);
+            if round > 0 && !self.in_time(1.0) {
+                let note = format!("counted {round} times only, since time was up");
+                self.told.notes.push(note);
+                break;
+            }
+            let mut sides = vec![self.count(CANDIDATE, round)?];
+            if self.against_build {
+                sides.push(self.count(OTHER, round)?);
+                sides.push(self.count(AGAIN, round)?);
+            } else {
+                // Nothing is held against these.
+                sides.push(match reference.take() {
+                    Some(counts) => counts,
+                    None => self.count(OTHER, round)?,
+                });
+                reference = sides.last().cloned();
             }
             for (index, of) in all.iter_mut().enumerate() {
                 of.push(sides.iter().map(|of: &Round| of[index].clone()).collect());
@@ -219,31 +251,30 @@ impl<'a> Trial<'a> {
         Ok(samples)
     }
 
-    /// Of a reference nobody wants to know how well its counts repeat: nothing is held against them.
-    fn counted_sides(&self) -> &'static [usize] {
-        match self.against_build {
-            true => &ALL,
-            false => &ALL[..AGAIN],
-        }
-    }
-
     /// What each workload costs one side: under callgrind, and by the kernel's counters where it lets us have them.
-    fn count(&mut self, side: usize) -> Result<Vec<Vec<Figure>>, String> {
-        let (command, proxy) = (&self.sides.commands[side], self.sides.proxy);
-        let core = self.bench.core.unwrap_or_default();
-        let counts = self.each(&mut Callgrind::start(command, proxy, core)?)?;
-        let peer = Peer::start(command, proxy, Some(core))?;
-        let natural = match Kernel::attach(peer.pid()) {
-            Ok(mut kernel) => self.each(&mut kernel)?,
-            Err(why) => {
-                let note = format!("the kernel counts nothing for us: {why}");
-                if !self.notes.contains(&note) {
-                    self.notes.push(note);
-                }
-                vec![Counts::default(); counts.len()]
-            }
+    fn count(&mut self, side: usize, round: usize) -> Result<Round, String> {
+        let name = &self.sides.names[side];
+        self.progress
+            .step(&format!("counting, round {}, {name}", round + 1));
+        let none = vec![Counts::default(); self.workloads.len()];
+        let callgrind = match self.told.uncounted {
+            None => self.by_callgrind(side),
+            Some(_) => None,
         };
-        let figures = counts.iter().zip(natural).map(|(callgrind, kernel)| {
+        let callgrind = callgrind.unwrap_or_else(|| none.clone());
+        // A void one once more, as with time.
+        let kernel = self.by_kernel(side).or_else(|why| {
+            self.told.notes.push(why);
+            self.by_kernel(side)
+        })?;
+        let kernel = kernel.unwrap_or_else(|why| {
+            let note = format!("the kernel counts nothing for us: {why}");
+            if !self.told.notes.contains(&note) {
+                self.told.notes.push(note);
+            }
+            none
+        });
+        let figures = callgrind.iter().zip(kernel).map(|(callgrind, kernel)| {
             let named = [
                 ("instructions", callgrind.instructions),
                 ("system_calls", callgrind.system_calls),
@@ -254,6 +285,35 @@ impl<'a> Trial<'a> {
             named.into_iter().filter_map(figure).collect()
         });
         Ok(figures.collect())
+    }
+
+    /// None where valgrind did not get through it, which is no fault of the program: it is tried again first.
+    fn by_callgrind(&mut self, side: usize) -> Option<Vec<Counts>> {
+        let (command, proxy) = (&self.sides.commands[side], self.sides.proxy);
+        let core = self.bench.core.unwrap_or_default();
+        for attempt in 1..=CALLGRIND_ATTEMPTS {
+            let counted = Callgrind::start(command, proxy, core)
+                .and_then(|mut callgrind| self.each(&mut callgrind));
+            match counted {
+                Ok(counts) => return Some(counts),
+                Err(why) if attempt == CALLGRIND_ATTEMPTS || !self.in_time(1.0) => {
+                    self.told.uncounted = Some(why);
+                    return None;
+                }
+                Err(why) => self.told.notes.push(why),
+            }
+        }
+        None
+    }
+
+    /// The inner error says why the kernel does not count here.
+    fn by_kernel(&self, side: usize) -> Result<Result<Vec<Counts>, String>, String> {
+        let (command, proxy) = (&self.sides.commands[side], self.sides.proxy);
+        let peer = Peer::start(command, proxy, self.bench.core)?;
+        match Kernel::attach(peer.pid()) {
+            Ok(mut kernel) => self.each(&mut kernel).map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     fn each(&self, counted: &mut impl Counted) -> Result<Vec<Counts>, String> {
