@@ -98,6 +98,11 @@ impl Progress {
         self.steps = self.steps.saturating_sub(steps);
     }
 
+    /// So many steps will be made again.
+    pub(crate) fn again(&mut self, steps: usize) {
+        self.steps += steps;
+    }
+
     /// Makes room for a table; the next step shows itself again.
     pub(crate) fn clear(&self) {
         self.show(None);

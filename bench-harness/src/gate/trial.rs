@@ -129,6 +129,7 @@ impl<'a> Trial<'a> {
             };
             if spare > 0 && again {
                 spare -= 1;
+                self.progress.again(ALL.len());
                 self.told.notes.extend(round.err());
                 continue;
             }

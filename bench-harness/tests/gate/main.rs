@@ -135,8 +135,8 @@ fn what_cannot_be_measured_is_named_with_its_mend() {
     let plain = folder.0.join("plain");
     fs::write(&plain, "").unwrap();
     let missing = folder.0.join("missing");
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     let name = |path: &Path| path.to_str().unwrap().to_owned();
     for (option, value, words) in [
         (
@@ -171,9 +171,7 @@ fn what_cannot_be_measured_is_named_with_its_mend() {
         assert!(out.is_empty(), "{out}");
     }
     for option in ["--proxy", "--origin"] {
-        let listener = TcpListener::bind(&taken).unwrap();
         let Said(out, err, code) = gate(&build, None, &["--reference", "epoll", option, &taken]);
-        drop(listener);
         assert_eq!(code, Some(1), "{out}");
         let named = format!("{option} {taken} cannot be listened on");
         assert!(err.contains(&named) && err.contains("a free port"), "{err}");
