@@ -11,8 +11,11 @@ use super::value::{
 };
 use crate::reference::Kind;
 
-const DURATION: Duration = Duration::from_millis(500);
-const WARM_UP: Duration = Duration::from_millis(200);
+/// Many short rounds: what disturbs a machine comes and goes in seconds, so that the runs of a short round are alike in
+/// it, and the median of many passes over the rest.
+const ROUNDS: usize = 25;
+const DURATION: Duration = Duration::from_millis(150);
+const WARM_UP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(4 * 60);
 
 /// Port 0: a free one.
@@ -65,15 +68,15 @@ pub(crate) struct Gate {
     #[argh(switch)]
     pub(crate) update_counts: bool,
 
-    /// rounds of runs for each point, at least 3; counts take 3 [default: 9]
-    #[argh(option, default = "9", from_str_fn(count_of))]
+    /// rounds of runs for each point, at least 3; counts take 3 [default: 25]
+    #[argh(option, default = "ROUNDS", from_str_fn(count_of))]
     pub(crate) rounds: usize,
 
-    /// length of each timed part [default: 500ms]
+    /// length of each timed part [default: 150ms]
     #[argh(option, default = "DURATION", from_str_fn(duration_of))]
     pub(crate) duration: Duration,
 
-    /// length of the warm-up before it [default: 200ms]
+    /// length of the warm-up before it [default: 50ms]
     #[argh(option, default = "WARM_UP", from_str_fn(duration_of))]
     pub(crate) warm_up: Duration,
 
