@@ -25,11 +25,13 @@ use crate::gate::trial::{Ended, Trial};
 use crate::host;
 use crate::load::Wait;
 use crate::measure::Bench;
+use crate::peer;
 use crate::result::file;
 use crate::result::model::{Kind, Point, ResultFile, SCHEMA_VERSION};
 use crate::run;
 
 pub(crate) fn run(typed: &Gate) -> Result<(), String> {
+    peer::end_with_us()?;
     let stored = match &typed.counts {
         Some(path) if !typed.update_counts => Some(Stored::read(path)?),
         _ => None,

@@ -1,4 +1,6 @@
-//! A program under test: started for one run, pinned, waited for until its port answers, ended by its process id.
+//! A program under test: started for one run, pinned, waited for until its port answers, ended by its process id. Who is
+//! told to end meanwhile ends all of them first (`end_with_us`): what hears no signal, as under valgrind, would stay for
+//! ever, and keep its port.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,10 +8,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::load::socket;
@@ -28,6 +31,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of its output that are shown when it fails.
 const LOG_LINES_SHOWN: usize = 12;
+
+/// The programs that run, by process id.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// A running program.
 #[derive(Debug)]
@@ -54,6 +60,7 @@ impl Peer {
         let log = std::env::temp_dir().join(name);
         let child = spawn(command, &log, core)
             .map_err(|error| format!("cannot start {command:?}: {error}"))?;
+        running(|all| all.push(child.id()));
         let mut peer = Self { child, log };
         let started = Instant::now();
         while TcpStream::connect_timeout(&address, START_LIMIT).is_err() {
@@ -115,8 +122,34 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.stop();
+        let own = self.child.id();
+        running(|all| all.retain(|pid| *pid != own));
         let _ = fs::remove_file(&self.log);
     }
+}
+
+fn running(change: impl FnOnce(&mut Vec<u32>)) {
+    change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// From now on SIGINT, SIGTERM and SIGHUP end all programs that run, and then this one. For the main thread, before there
+/// are others: these signals are for one thread alone. (std gives programs that are started an empty mask.)
+pub(crate) fn end_with_us() -> Result<(), String> {
+    let ends: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .collect();
+    ends.thread_block()
+        .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    std::thread::spawn(move || {
+        let Ok(signal) = ends.wait() else { return };
+        running(|all| {
+            for pid in all.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            std::process::exit(128 + signal as i32); // with the list in hand, so that none is added
+        });
+    });
+    Ok(())
 }
 
 /// The program that a shell command starts: its first word, or what is quoted there.

@@ -4,8 +4,9 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway-bench");
 
@@ -45,16 +46,22 @@ impl Drop for Folder {
 /// What a gate said to stdout and to stderr, and its exit code.
 struct Said(String, String, Option<i32>);
 
-/// Runs a gate with short times on one core; `path` is where it finds other programs.
-fn gate(candidate: &Path, path: Option<&Path>, more: &[&str]) -> Said {
+/// A gate with short times on one core.
+fn command(candidate: &Path) -> Command {
     let core = core_affinity::get_core_ids().unwrap()[0].id.to_string();
     let mut command = Command::new(PROGRAM);
     command
         .args("gate --workloads W3 --rounds 3 --duration 30ms --warm-up 5ms --bound 100".split(' '))
         .args(["--load-cores", "none", "--core", &core])
         .arg("--candidate")
-        .arg(candidate)
-        .args(more);
+        .arg(candidate);
+    command
+}
+
+/// Runs it; `path` is where it finds other programs.
+fn gate(candidate: &Path, path: Option<&Path>, more: &[&str]) -> Said {
+    let mut command = command(candidate);
+    command.args(more);
     if let Some(path) = path {
         command.env("PATH", path);
     }
@@ -176,4 +183,40 @@ fn what_cannot_be_measured_is_named_with_its_mend() {
         let named = format!("{option} {taken} cannot be listened on");
         assert!(err.contains(&named) && err.contains("a free port"), "{err}");
     }
+}
+
+#[test]
+fn a_gate_that_is_told_to_end_leaves_nothing_that_hears_no_signal() {
+    let folder = Folder::new();
+    let (build, said) = (folder.build(), folder.0.join("pid"));
+    let deaf = format!(
+        "trap '' TERM INT; echo $$ >'{}'; exec '{}' \"$@\"",
+        said.display(),
+        build.display()
+    );
+    let mut gate = command(&folder.script("deaf", &deaf))
+        .args(["--reference", "epoll"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::yield_now();
+        }
+    };
+    let pid = || {
+        fs::read_to_string(&said)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    wait_until("no candidate was started", &|| !pid().is_empty());
+    let told = Command::new("kill").arg(gate.id().to_string()).status();
+    assert!(told.unwrap().success());
+    assert_eq!(gate.wait().unwrap().code(), Some(128 + 15));
+    let left = Path::new("/proc").join(pid());
+    wait_until("the candidate is left", &|| !left.exists());
 }
