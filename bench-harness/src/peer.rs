@@ -133,7 +133,7 @@ fn running(change: impl FnOnce(&mut Vec<u32>)) {
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP end all programs that run, and then this one. For the main thread, before there
-/// are others: these signals are for one thread alone. (std gives programs that are started an empty mask.)
+/// are others: these signals are for one thread alone.
 pub(crate) fn end_with_us() -> Result<(), String> {
     let ends: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
         .into_iter()
@@ -177,6 +177,7 @@ fn spawn(command: &str, log: &PathBuf, core: Option<usize>) -> io::Result<Child>
     let command = format!("exec {command}"); // so that the process id is the program's, not the shell's
     let spawner = std::thread::spawn(move || {
         pin(core)?;
+        SigSet::all().thread_unblock()?; // the program inherits that as well, and must hear SIGTERM
         Command::new("sh")
             .arg("-c")
             .arg(command)
