@@ -6,6 +6,7 @@ use crate::args::{Gate, Names};
 use crate::catalogue::{Choice, Entry};
 use crate::count::{self, Callgrind, Counted, Counts, Kernel};
 use crate::crew::{Crew, Order, Post};
+use crate::figures::DISTURBED_PERCENT;
 use crate::gate::sides::{AGAIN, ALL, CANDIDATE, OTHER, Sides};
 use crate::load::Target;
 use crate::measure::{self, Bench, Measured, milliseconds};
@@ -27,9 +28,6 @@ const CALLGRIND_ATTEMPTS: usize = 3;
 
 /// How the names of counts begin that are the kernel's, of the program as it is.
 pub(super) const BY_KERNEL: &str = "kernel_";
-
-/// Share of the time that others may have had a measured core before a round is done again.
-const DISTURBED_PERCENT: f64 = 3.0;
 
 /// One figure of one point, round by round: of the candidate, of the other, and where it was taken of the other again.
 #[derive(Debug)]
