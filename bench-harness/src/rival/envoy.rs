@@ -22,12 +22,7 @@ impl Rival for Envoy {
             true => (Mode::Connect, &["no half-close"]),
             false => (Mode::Forward, &[]),
         };
-        let variant = "proxy";
-        Ok(Way {
-            mode,
-            variant,
-            notes,
-        })
+        Ok(Way::proxy(mode, notes))
     }
 
     fn file_name(&self) -> &'static str {

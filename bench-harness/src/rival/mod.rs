@@ -66,6 +66,17 @@ pub(crate) struct Way {
     pub(crate) notes: &'static [&'static str],
 }
 
+impl Way {
+    /// As the proxy that it is, with the one configuration that it has for that.
+    const fn proxy(mode: Mode, notes: &'static [&'static str]) -> Self {
+        Self {
+            mode,
+            variant: "proxy",
+            notes,
+        }
+    }
+}
+
 /// What a configuration is written for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site {

@@ -26,12 +26,7 @@ impl Rival for SingBox {
             scenario if is_tunnel(scenario) => (Mode::Connect, &["answers before it dials"]),
             _ => (Mode::Forward, &[]),
         };
-        let variant = "proxy";
-        Ok(Way {
-            mode,
-            variant,
-            notes,
-        })
+        Ok(Way::proxy(mode, notes))
     }
 
     fn file_name(&self) -> &'static str {

@@ -22,12 +22,7 @@ impl Rival for Squid {
             true => (Mode::Connect, &["no half-close"]),
             false => (Mode::Forward, &["caching off"]),
         };
-        let variant = "proxy";
-        Ok(Way {
-            mode,
-            variant,
-            notes,
-        })
+        Ok(Way::proxy(mode, notes))
     }
 
     fn file_name(&self) -> &'static str {

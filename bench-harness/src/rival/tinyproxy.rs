@@ -23,11 +23,7 @@ impl Rival for Tinyproxy {
             scenario if is_websocket(scenario) => &["WebSocket by CONNECT", "no half-close"],
             _ => &["no half-close"],
         };
-        Ok(Way {
-            mode: Mode::Connect,
-            variant: "proxy",
-            notes,
-        })
+        Ok(Way::proxy(Mode::Connect, notes))
     }
 
     fn file_name(&self) -> &'static str {
