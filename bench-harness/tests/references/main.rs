@@ -112,6 +112,17 @@ impl Relay {
         [client, self.accept()]
     }
 
+    /// Both ends of a GET that the origin has read.
+    fn asked(&self) -> [TcpStream; 2] {
+        let target = self.origin.local_addr().unwrap();
+        let mut client = self.connect();
+        let request = format!("GET http://{target}/ HTTP/1.1\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let mut origin = self.accept();
+        head(&mut origin);
+        [client, origin]
+    }
+
     fn open_files(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.program.id());
         std::fs::read_dir(folder).unwrap().count()
@@ -379,12 +390,7 @@ fn requests_and_answers_may_come_in_any_pieces() {
 fn a_body_that_nobody_reads_is_not_taken() {
     for kind in KINDS {
         let relay = Relay::start(kind);
-        let target = relay.origin.local_addr().unwrap();
-        let mut client = relay.connect();
-        let request = format!("GET http://{target}/ HTTP/1.1\r\n\r\n");
-        client.write_all(request.as_bytes()).unwrap();
-        let mut origin = relay.accept();
-        head(&mut origin);
+        let [mut client, mut origin] = relay.asked();
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
         origin.write_all(answer.as_bytes()).unwrap();
         assert_eq!(head(&mut client), answer, "{kind}");
@@ -396,12 +402,7 @@ fn a_body_that_nobody_reads_is_not_taken() {
 fn an_answer_that_is_cut_short_is_a_reset() {
     for kind in KINDS {
         let relay = Relay::start(kind);
-        let target = relay.origin.local_addr().unwrap();
-        let mut client = relay.connect();
-        let request = format!("GET http://{target}/ HTTP/1.1\r\n\r\n");
-        client.write_all(request.as_bytes()).unwrap();
-        let mut origin = relay.accept();
-        head(&mut origin);
+        let [mut client, mut origin] = relay.asked();
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
         origin.write_all(answer.as_bytes()).unwrap();
         assert_eq!(read_exactly(&mut client, answer.len()), answer, "{kind}");
