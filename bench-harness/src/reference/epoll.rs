@@ -7,35 +7,22 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::EpollEvent;
 use slab::Slab;
 
 use crate::load::{Readiness, socket};
 use crate::reference::epoll::link::{Link, Step};
+use crate::reference::poller::{Poller, TOKEN_LISTENER};
 use crate::reference::{BUFFER_BYTES, Kind, announce, survive_shortage};
 
 const EVENTS_PER_TURN: usize = 256;
-const TOKEN_LISTENER: u64 = u64::MAX;
 
 /// What every connection uses in its turn.
 #[derive(Debug)]
 struct Shared {
-    epoll: Epoll,
+    poller: Poller,
     buffer: Box<[u8]>,
     forwarded: Vec<u8>,
-}
-
-impl Shared {
-    /// Has the events of a connection's side, 0 for the client and 1 for the target, come with its index.
-    fn watch(&self, socket: &std::net::TcpStream, index: usize, side: usize) -> io::Result<()> {
-        let flags = EpollFlags::EPOLLIN
-            | EpollFlags::EPOLLOUT
-            | EpollFlags::EPOLLRDHUP
-            | EpollFlags::EPOLLET;
-        let token = (index * 2 + side) as u64;
-        Ok(self.epoll.add(socket, EpollEvent::new(flags, token))?)
-    }
 }
 
 #[derive(Debug)]
@@ -52,14 +39,12 @@ struct Relay {
 /// Relays from `listener` until it fails as a whole.
 pub(super) fn run(listener: TcpListener) -> io::Result<Infallible> {
     announce(Kind::Epoll, &listener)?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let event = EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER);
-    epoll.add(&listener, event)?;
+    let poller = Poller::new(&listener)?;
     let mut relay = Relay {
         listener,
         links: Slab::new(),
         shared: Shared {
-            epoll,
+            poller,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             forwarded: Vec::new(),
         },
@@ -75,15 +60,7 @@ pub(super) fn run(listener: TcpListener) -> io::Result<Infallible> {
 impl Relay {
     fn turn(&mut self, events: &mut [EpollEvent]) -> io::Result<()> {
         let again = std::mem::take(&mut self.again);
-        let timeout = match again.is_empty() {
-            true => EpollTimeout::NONE,
-            false => EpollTimeout::ZERO,
-        };
-        let count = match self.shared.epoll.wait(events, timeout) {
-            Err(Errno::EINTR) => 0,
-            other => other?,
-        };
-        for event in &events[..count] {
+        for event in self.shared.poller.wait(events, !again.is_empty())? {
             let token = event.data();
             if token == TOKEN_LISTENER {
                 self.accept()?;
@@ -112,7 +89,7 @@ impl Relay {
                 Err(error) => return survive_shortage(error),
             };
             let place = self.links.vacant_entry();
-            self.shared.watch(&client, place.key(), 0)?;
+            self.shared.poller.watch(&client, place.key(), 0)?;
             place.insert(Link::new(client));
         }
     }

@@ -6,6 +6,7 @@
 mod connect_head;
 mod epoll;
 mod monoio;
+mod poller;
 mod ring;
 mod session;
 mod splice;

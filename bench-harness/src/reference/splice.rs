@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::EpollEvent;
 use slab::Slab;
 use socket2::SockRef;
 
 use crate::load::{Readiness, socket};
+use crate::reference::poller::{Poller, TOKEN_LISTENER};
 use crate::reference::survive_shortage;
 
 /// Splices in a row for one direction before the others have their turn.
 const ROUNDS_PER_STEP: usize = 4;
 
 const EVENTS_PER_TURN: usize = 256;
-const TOKEN_LISTENER: u64 = u64::MAX;
 
 /// A pipe, empty whenever nobody holds it.
 #[derive(Debug)]
@@ -69,13 +69,8 @@ pub(super) fn run(
     target: SocketAddr,
     pipe_bytes: usize,
 ) -> io::Result<Infallible> {
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    epoll.add(
-        &listener,
-        EpollEvent::new(EpollFlags::EPOLLIN, TOKEN_LISTENER),
-    )?;
     let mut relay = Relay {
-        epoll,
+        poller: Poller::new(&listener)?,
         listener,
         target,
         pairs: Slab::new(),
@@ -94,7 +89,7 @@ pub(super) fn run(
 
 #[derive(Debug)]
 struct Relay {
-    epoll: Epoll,
+    poller: Poller,
     listener: TcpListener,
     target: SocketAddr,
     pairs: Slab<Pair>,
@@ -108,15 +103,7 @@ struct Relay {
 impl Relay {
     fn turn(&mut self, events: &mut [EpollEvent]) -> io::Result<()> {
         let again = std::mem::take(&mut self.again);
-        let timeout = match again.is_empty() {
-            true => EpollTimeout::NONE,
-            false => EpollTimeout::ZERO,
-        };
-        let count = match self.epoll.wait(events, timeout) {
-            Err(Errno::EINTR) => 0,
-            other => other?,
-        };
-        for event in &events[..count] {
+        for event in self.poller.wait(events, !again.is_empty())? {
             if event.data() == TOKEN_LISTENER {
                 self.accept()?;
             } else {
@@ -143,15 +130,10 @@ impl Relay {
                 reset(&client);
                 continue;
             };
-            let flags = EpollFlags::EPOLLIN
-                | EpollFlags::EPOLLOUT
-                | EpollFlags::EPOLLRDHUP
-                | EpollFlags::EPOLLET;
             let sides = [client, target];
             let place = self.pairs.vacant_entry();
             for (side, socket) in sides.iter().enumerate() {
-                let token = (place.key() * 2 + side) as u64;
-                self.epoll.add(socket, EpollEvent::new(flags, token))?;
+                self.poller.watch(socket, place.key(), side)?;
             }
             place.insert(Pair {
                 sides,

@@ -183,7 +183,7 @@ impl Link {
             Some(kept) => kept,
             None => {
                 let socket = socket::dial_plain(asked.target).map_err(gateway)?;
-                shared.watch(&socket, index, 1).map_err(gateway)?;
+                shared.poller.watch(&socket, index, 1).map_err(gateway)?;
                 self.target.insert((asked.target, Side::new(socket)))
             }
         };
