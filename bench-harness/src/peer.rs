@@ -58,9 +58,13 @@ impl Peer {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("ringway-bench-{}-{number}.log", std::process::id());
         let log = std::env::temp_dir().join(name);
-        let child = spawn(command, &log, core)
-            .map_err(|error| format!("cannot start {command:?}: {error}"))?;
-        running(|all| all.push(child.id()));
+        // With the list in hand, or a signal that comes now would leave it running.
+        let child = running(|all| {
+            let child = spawn(command, &log, core)?;
+            all.push(child.id());
+            Ok(child)
+        })
+        .map_err(|error: io::Error| format!("cannot start {command:?}: {error}"))?;
         let mut peer = Self { child, log };
         let started = Instant::now();
         while TcpStream::connect_timeout(&address, START_LIMIT).is_err() {
@@ -128,8 +132,8 @@ impl Drop for Peer {
     }
 }
 
-fn running(change: impl FnOnce(&mut Vec<u32>)) {
-    change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
+fn running<T>(change: impl FnOnce(&mut Vec<u32>) -> T) -> T {
+    change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP end all programs that run, and then this one. For the main thread, before there
