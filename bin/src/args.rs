@@ -66,9 +66,9 @@ enum Subcommand {
              [--half-close-timeout D] [--keep-alive-timeout D]\n    \
              [--websocket-idle-timeout D] [--drain-timeout D]\n    \
              [--websocket-inspect] [--forwarded off|forwarded|x-forwarded-for]\n    \
-             [--zero-copy auto|splice|send-zc|off] [--buffers N]\n    \
-             [--buffer-size BYTES] [--ring-entries N] [--busy-poll off|auto|D]\n    \
-             [--resolver ADDR] [--open-proxy] [--log LEVEL]",
+             [--zero-copy auto|splice|send-zc|off] [--congestion-control NAME]\n    \
+             [--buffers N] [--buffer-size BYTES] [--ring-entries N]\n    \
+             [--busy-poll off|auto|D] [--resolver ADDR] [--open-proxy] [--log LEVEL]",
     example = "{command_name}\n\
                {command_name} --listen 127.0.0.1:8080 --listen '[::1]:8080'\n\
                {command_name} --cores 2-5 --busy-poll auto\n\
@@ -141,6 +141,11 @@ pub(crate) struct Serve {
     /// how bulk bytes move: auto, splice, send-zc, or off to copy them all [default: auto]
     #[argh(option, arg_name = "auto|splice|send-zc|off")]
     pub(crate) zero_copy: Option<String>,
+
+    /// TCP congestion control of every connection, such as bbr or cubic [default: the kernel's, but reno over
+    /// loopback if that is bbr]
+    #[argh(option, arg_name = "NAME")]
+    pub(crate) congestion_control: Option<String>,
 
     /// receive buffers of each worker, a power of two up to 32768 [default: 256]
     #[argh(option, arg_name = "N")]

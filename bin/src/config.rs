@@ -8,7 +8,8 @@ use std::time::Duration;
 use ringway_engine::limits;
 
 use ringway_engine::server::{
-    BusyPoll, Config, Feature, ForwardedField, RelayTuning, Timeouts, UnknownFeature, ZeroCopy,
+    BusyPoll, Config, CongestionControl, Feature, ForwardedField, RelayTuning, Timeouts,
+    UnknownFeature, ZeroCopy,
 };
 use tracing::Level;
 
@@ -42,6 +43,11 @@ pub(crate) fn config(
         timeouts: timeouts(typed, defaults.timeouts)?,
         zero_copy: option("--zero-copy", &typed.zero_copy, zero_copy)?
             .unwrap_or(defaults.zero_copy),
+        congestion_control: option(
+            "--congestion-control",
+            &typed.congestion_control,
+            congestion_control,
+        )?,
         buffers: option("--buffers", &typed.buffers, buffers)?.unwrap_or(defaults.buffers),
         buffer_size: option("--buffer-size", &typed.buffer_size, |text| {
             values::bytes(text, buffer_sizes)
@@ -192,6 +198,14 @@ fn zero_copy(text: &str) -> Result<ZeroCopy, String> {
     values::choice(text, &choices)
 }
 
+fn congestion_control(text: &str) -> Result<CongestionControl, String> {
+    CongestionControl::new(text).ok_or_else(|| {
+        "this is not the name of a congestion control; give one of net.ipv4.tcp_available_congestion_control, such as \
+         cubic or bbr"
+            .to_owned()
+    })
+}
+
 fn forwarded(text: &str) -> Result<ForwardedField, String> {
     let choices = [
         ("off", ForwardedField::Off),
@@ -286,6 +300,7 @@ mod tests {
             "--drain-timeout=0s",
             "--forwarded=x-forwarded-for",
             "--zero-copy=send-zc",
+            "--congestion-control=cubic",
             "--buffers=2",
             "--buffer-size=1k",
             "--ring-entries=8",
@@ -313,6 +328,7 @@ mod tests {
             },
             forwarded: ForwardedField::XForwardedFor,
             zero_copy: ZeroCopy::SendZc,
+            congestion_control: CongestionControl::new("cubic"),
             buffers: 2,
             buffer_size: 1024,
             ring_entries: 8,

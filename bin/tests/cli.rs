@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
@@ -251,6 +252,7 @@ fn defaults() -> String {
          --forwarded off
          --drain-timeout {}s
          --zero-copy auto
+         --congestion-control the kernel's, but reno over loopback if that is bbr
          --buffers {BUFFERS_DEFAULT}
          --buffer-size {}k
          --ring-entries {RING_ENTRIES_DEFAULT}
@@ -301,6 +303,8 @@ fn help_of_serve_names_every_flag_with_its_default_and_has_examples() {
     for words in ["serve --help", "serve -h", "serve help", "help serve"] {
         let help = help(words);
         let (usage, options) = help.split_once(" Options:").expect("options");
+        let flags = usage.matches("[--").count();
+        assert_eq!(flags, defaults().lines().count(), "{usage}");
         for (flag, default) in defaults()
             .lines()
             .filter_map(|line| line.trim().split_once(' '))
@@ -422,6 +426,7 @@ serve --idle-timeout 1.5s | --idle-timeout '1.5s' | an integer with its unit
 serve --half-close-timeout 9999h | --half-close-timeout '9999h' | give at most 720h
 serve --drain-timeout -1s | --drain-timeout '-1s' | an integer with its unit
 serve --zero-copy on | --zero-copy 'on' | give one of auto, splice, send-zc, off
+serve --congestion-control a-name-much-too-long | --congestion-control 'a-name-much-too-long' | such as cubic or bbr
 serve --buffers 100 | --buffers '100' | give 64 or 128
 serve --buffers 65536 | from 1 to 32768
 serve --buffer-size 2m | --buffer-size '2m' | give 512 to 1048576 bytes
@@ -495,6 +500,16 @@ fn listening_beyond_loopback_needs_to_be_meant() {
     assert!(serving.address().ip().is_unspecified());
     serving.signal("TERM");
     assert_eq!(serving.end().code(), Some(0));
+}
+
+#[test]
+fn a_congestion_control_that_the_kernel_has_not_is_refused_with_those_it_has() {
+    let known = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        .expect("a setting of TCP");
+    let output = output("serve --listen 127.0.0.1:0 --congestion-control nonesuch");
+    let mut parts: Vec<&str> = known.split_whitespace().collect();
+    parts.extend(["--congestion-control 'nonesuch'", "modprobe tcp_nonesuch"]);
+    assert_fails(&output, USAGE, &parts);
 }
 
 // --- addresses ---------------------------------------------------------------------------------------------------

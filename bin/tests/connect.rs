@@ -1,10 +1,12 @@
 //! CONNECT on the wire: each row of the behaviour list as a test through the real program. A row that needs several
 //! tests gives them its name as their first words. Further rows are in `connect/`: `reset` (RST from either side),
-//! `policy` (where a client may go), `head` (what is not a CONNECT we take), `ending` (timeouts, drain, limits) and
-//! `waiting` (bytes that nobody reads).
+//! `policy` (where a client may go), `head` (what is not a CONNECT we take), `ending` (timeouts, drain, limits),
+//! `waiting` (bytes that nobody reads) and `congestion` (which congestion control the connections have).
 
 mod support;
 
+#[path = "connect/congestion.rs"]
+mod congestion;
 #[path = "connect/ending.rs"]
 mod ending;
 #[path = "connect/head.rs"]

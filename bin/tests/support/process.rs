@@ -1,9 +1,13 @@
 //! What `/proc` says about a process, and the limits of this one.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getrlimit, pidfd_getfd, pidfd_open,
+    setrlimit,
+};
 
 /// Clock ticks of `/proc/PID/stat` in a second: the kernel shows user space 100 on every architecture we run on.
 const TICKS_PER_SECOND: u64 = 100;
@@ -35,6 +39,22 @@ impl Process {
         fs::read_dir(format!("/proc/{}/fd", self.pid))
             .expect("the process runs")
             .count()
+    }
+
+    /// Its open files, duplicated: what the kernel tells of them can be asked. They are given back by closing them.
+    pub(crate) fn descriptors(self) -> Vec<OwnedFd> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let process = pidfd_open(pid.expect("a process"), PidfdFlags::empty()).expect("it runs");
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("it runs");
+        let numbers = files
+            .flatten()
+            .filter_map(|file| file.file_name().to_str()?.parse().ok());
+        numbers
+            .map(|number| {
+                pidfd_getfd(&process, number, PidfdGetfdFlags::empty())
+                    .expect("a process may trace its children (seccomp and Yama decide)")
+            })
+            .collect()
     }
 
     /// Proportional set size: the memory that this process takes from the machine.

@@ -12,9 +12,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::resolver::{Family, ResolveError, Resolver};
-use super::{TcpStream, is_shortage};
+use super::{CongestionPolicy, TcpStream, is_shortage};
 use crate::addr::{Authority, Host};
-use crate::ring::{Connect, Op, sys};
+use crate::ring::sys::{self, CongestionControl};
+use crate::ring::{Connect, Op};
 use crate::rt::{Operation, Rt, Sleep};
 
 /// Why no connection came about.
@@ -79,9 +80,10 @@ impl TcpStream {
     pub async fn connect(
         rt: &Rt,
         address: SocketAddr,
+        congestion: Option<CongestionControl>,
         deadline: Instant,
     ) -> Result<Self, DialError> {
-        let attempt = Attempt::start(rt, address)?;
+        let attempt = Attempt::start(rt, address, congestion)?;
         match rt.timeout_at(deadline, attempt).await {
             Ok(connected) => connected,
             Err(_) => Err(DialError::TimedOut),
@@ -98,8 +100,12 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn start(rt: &Rt, address: SocketAddr) -> Result<Self, DialError> {
-        let socket = sys::tcp_socket(address)
+    fn start(
+        rt: &Rt,
+        address: SocketAddr,
+        congestion: Option<CongestionControl>,
+    ) -> Result<Self, DialError> {
+        let socket = sys::tcp_socket(address, congestion)
             .map_err(|error| DialError::of(error.raw_os_error().unwrap_or(libc::EIO)))?;
         let operation = Operation::start(
             rt,
@@ -147,15 +153,17 @@ impl Drop for Attempt {
 pub struct Dialler {
     rt: Rt,
     resolver: Resolver,
+    congestion: CongestionPolicy,
 }
 
 impl Dialler {
     /// A dialler that resolves with `resolver`.
     #[must_use]
-    pub fn new(rt: &Rt, resolver: Resolver) -> Self {
+    pub fn new(rt: &Rt, resolver: Resolver, congestion: CongestionPolicy) -> Self {
         Self {
             rt: rt.clone(),
             resolver,
+            congestion,
         }
     }
 
@@ -182,7 +190,11 @@ impl Dialler {
         if !allowed(literal, port) {
             return Err(DialError::Forbidden);
         }
-        TcpStream::connect(&self.rt, SocketAddr::new(literal, port), deadline).await
+        let (address, congestion) = (
+            SocketAddr::new(literal, port),
+            self.congestion.towards(literal),
+        );
+        TcpStream::connect(&self.rt, address, congestion, deadline).await
     }
 
     async fn dial_name(
@@ -194,7 +206,7 @@ impl Dialler {
     ) -> Result<TcpStream, DialError> {
         let mut v6 = pin!(self.resolver.lookup_family(name, Family::V6, deadline));
         let mut v4 = pin!(self.resolver.lookup_family(name, Family::V4, deadline));
-        let mut race = Race::new(&self.rt, port, allowed);
+        let mut race = Race::new(&self.rt, self.congestion, port, allowed);
         let race = poll_fn(|context| {
             if race.lookups[Race::V6].is_none()
                 && let Poll::Ready(answer) = v6.as_mut().poll(context)
@@ -218,6 +230,7 @@ impl Dialler {
 /// The attempts on one name.
 struct Race<'a> {
     rt: &'a Rt,
+    congestion: CongestionPolicy,
     port: u16,
     allowed: &'a dyn Fn(IpAddr, u16) -> bool,
     /// For each family, how its lookup ended.
@@ -237,9 +250,15 @@ impl<'a> Race<'a> {
     const V6: usize = 0;
     const V4: usize = 1;
 
-    fn new(rt: &'a Rt, port: u16, allowed: &'a dyn Fn(IpAddr, u16) -> bool) -> Self {
+    fn new(
+        rt: &'a Rt,
+        congestion: CongestionPolicy,
+        port: u16,
+        allowed: &'a dyn Fn(IpAddr, u16) -> bool,
+    ) -> Self {
         Self {
             rt,
+            congestion,
             port,
             allowed,
             lookups: [None, None],
@@ -334,7 +353,8 @@ impl<'a> Race<'a> {
             self.error.get_or_insert(DialError::Forbidden);
             return;
         }
-        match Attempt::start(self.rt, SocketAddr::new(address, self.port)) {
+        let congestion = self.congestion.towards(address);
+        match Attempt::start(self.rt, SocketAddr::new(address, self.port), congestion) {
             Ok(attempt) => {
                 self.attempts.push(attempt);
                 self.next_at = Some(self.rt.now() + ATTEMPT_DELAY);

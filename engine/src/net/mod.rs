@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod congestion;
 mod dial;
 mod listener;
 pub mod resolver;
 mod stream;
 mod udp;
 
+pub use congestion::CongestionPolicy;
 pub use dial::{DialError, Dialler};
 pub use listener::{Accepted, Listener};
 pub use stream::{Incoming, StreamGone, TcpStream};

@@ -274,6 +274,7 @@ fn try_accept(ring: &mut Ring, multishot: bool) -> io::Result<(TcpStream, OwnedF
         4,
         false,
         PROBE_DEADLINE,
+        None,
     )?;
     let accept = ring.start(
         Op::Accept(Accept {

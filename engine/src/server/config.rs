@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::limits;
 pub use crate::proxy::ForwardedField;
+pub use crate::ring::sys::CongestionControl;
 
 /// Everything that [`super::Server::start`] needs to know.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How bulk bytes move.
     pub zero_copy: ZeroCopy,
+    /// The TCP congestion control of every connection; `None` leaves the kernel's default, but takes reno over loopback
+    /// where that one is a BBR.
+    pub congestion_control: Option<CongestionControl>,
     /// Receive buffers of each worker.
     pub buffers: u16,
     /// Bytes of one receive buffer.
@@ -109,6 +113,7 @@ impl Default for Config {
             max_connections: None,
             timeouts: Timeouts::default(),
             zero_copy: ZeroCopy::Auto,
+            congestion_control: None,
             buffers: limits::BUFFERS_DEFAULT,
             buffer_size: limits::BUFFER_BYTES_DEFAULT,
             ring_entries: limits::RING_ENTRIES_DEFAULT,

@@ -18,7 +18,9 @@ use std::time::Duration;
 use tracing::warn;
 
 pub use capability::capabilities;
-pub use config::{BusyPoll, Config, ForwardedField, RelayTuning, Timeouts, ZeroCopy};
+pub use config::{
+    BusyPoll, Config, CongestionControl, ForwardedField, RelayTuning, Timeouts, ZeroCopy,
+};
 pub use placement::allowed_cores;
 pub use snapshot::WorkerSnapshot;
 pub use start::StartError;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,8 +15,10 @@ use super::capability::capabilities;
 use super::config::{Config, ZeroCopy};
 use super::worker::{self, Command, Seat, Started};
 use crate::limits;
+use crate::net::CongestionPolicy;
 use crate::proxy::Board;
-use crate::ring::{CapabilityError, Feature, sys};
+use crate::ring::sys::{self, CongestionControl};
+use crate::ring::{CapabilityError, Feature};
 use crate::rt::{Inside, MailboxReceiver, mailbox};
 
 /// Why nothing was started.
@@ -62,7 +65,8 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
         ));
     }
     let connections_max = connections_max(&config, descriptors);
-    let (addresses, sockets) = bind(&config)?;
+    let congestion = congestion_policy(config.congestion_control)?;
+    let (addresses, sockets) = bind(&config, &congestion)?;
     let (ending, endings) = mpsc::channel();
     let (started, starting) = mpsc::channel();
     let config = Arc::new(config);
@@ -86,6 +90,7 @@ pub(super) fn start(config: Config) -> Result<Server, StartError> {
             loads: Arc::clone(&loads),
             board: Arc::clone(&board),
             connections_max,
+            congestion,
             started: started.clone(),
         };
         spawn(seat, mailbox, Ending(Some(ending.clone())))?;
@@ -201,25 +206,54 @@ fn connections_max(config: &Config, descriptors: u64) -> usize {
     usize::try_from(fit.max(1)).unwrap_or(usize::MAX)
 }
 
+fn congestion_policy(asked: Option<CongestionControl>) -> Result<CongestionPolicy, StartError> {
+    let Some(control) = asked else {
+        // Whoever cannot have it goes on with the kernel's default everywhere.
+        return Ok(CongestionPolicy::of_kernel().unwrap_or_default());
+    };
+    CongestionPolicy::everywhere(control).map_err(|error| {
+        let known = |setting: &str| {
+            let path = format!("/proc/sys/net/ipv4/tcp_{setting}_congestion_control");
+            fs::read_to_string(path).map_or_else(|_| "others".to_owned(), |list| list.trim().replace(' ', ", "))
+        };
+        StartError::Refused(match error.raw_os_error() {
+            Some(libc::ENOENT) => format!(
+                "--congestion-control '{control}': this kernel has {}; give one of these, or load its module \
+                 ('modprobe tcp_{control}')",
+                known("available")
+            ),
+            Some(libc::EPERM) => format!(
+                "--congestion-control '{control}': this process may choose {}; give one of these, or add it to \
+                 net.ipv4.tcp_allowed_congestion_control",
+                known("allowed")
+            ),
+            _ => format!("--congestion-control '{control}': {error}"),
+        })
+    })
+}
+
 type Sockets = Vec<Vec<OwnedFd>>;
 
 /// Binds every address once for each worker. The first bind does not share: it proves that no other process has the
 /// address, which SO_REUSEPORT would hide.
-fn bind(config: &Config) -> Result<(Vec<SocketAddr>, Sockets), StartError> {
+fn bind(
+    config: &Config,
+    congestion: &CongestionPolicy,
+) -> Result<(Vec<SocketAddr>, Sockets), StartError> {
     let mut addresses = Vec::new();
     let mut sockets: Sockets = config.cores.iter().map(|_| Vec::new()).collect();
     for &address in &config.listen {
         let failed = |error| StartError::Address { address, error };
-        let alone =
-            sys::bind_listener(address, limits::LISTEN_BACKLOG, false, config.timeouts.idle)
-                .map_err(failed)?;
+        let listener = |address: SocketAddr, share| {
+            let congestion = congestion.towards(address.ip());
+            let (backlog, timeout) = (limits::LISTEN_BACKLOG, config.timeouts.idle);
+            sys::bind_listener(address, backlog, share, timeout, congestion).map_err(failed)
+        };
+        let alone = listener(address, false)?;
         let address = sys::local_address(alone.as_fd()).map_err(failed)?;
         drop(alone);
         for listeners in &mut sockets {
-            listeners.push(
-                sys::bind_listener(address, limits::LISTEN_BACKLOG, true, config.timeouts.idle)
-                    .map_err(failed)?,
-            );
+            listeners.push(listener(address, true)?);
         }
         addresses.push(address);
     }

@@ -19,7 +19,7 @@ use super::placement;
 use super::snapshot::WorkerSnapshot;
 use crate::limits;
 use crate::net::resolver::{Resolver, ResolverSetup};
-use crate::net::{Accepted, Dialler, Listener};
+use crate::net::{Accepted, CongestionPolicy, Dialler, Listener};
 use crate::proxy::{
     Board, Cause, Counters, PipePool, Policy, Proxy, Random, SpliceTuning, UpstreamPool,
     ZeroCopyRoutes, ZeroCopySends,
@@ -61,6 +61,7 @@ pub(super) struct Seat {
     pub(super) loads: Arc<[Arc<Inside>]>,
     pub(super) board: Arc<Board>,
     pub(super) connections_max: usize,
+    pub(super) congestion: CongestionPolicy,
     pub(super) started: mpsc::Sender<Result<Started, String>>,
 }
 
@@ -149,7 +150,7 @@ fn proxy(rt: &Rt, seat: &Seat, sources: Sources, ports: &Arc<[Arc<Port>]>) -> Pr
     };
     Proxy {
         rt: rt.clone(),
-        dialler: Dialler::new(rt, Resolver::new(rt, sources.resolver)),
+        dialler: Dialler::new(rt, Resolver::new(rt, sources.resolver), seat.congestion),
         policy: Policy::new(seat.addresses.clone()),
         connect_timeout: config.timeouts.connect,
         head_timeout: config.timeouts.head,

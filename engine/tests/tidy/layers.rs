@@ -87,6 +87,7 @@ const OF_RING: &[(&str, &[&str])] = &[
             "ring::Port",
             // Listeners, limits and CPUs, before there is a ring.
             "ring::sys::bind_listener",
+            "ring::sys::CongestionControl",
             "ring::sys::local_address",
             "ring::sys::raise_file_limit",
             "ring::sys::allowed_cpus",

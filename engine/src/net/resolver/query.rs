@@ -81,7 +81,7 @@ impl State {
             };
             let reading = match self.over_udp(server, &query).await? {
                 Reading::Truncated | Reading::Foreign => {
-                    let stream = TcpStream::connect(&self.rt, server, deadline).await;
+                    let stream = TcpStream::connect(&self.rt, server, None, deadline).await;
                     over_tcp(stream?, &query).await?
                 }
                 reading => reading,

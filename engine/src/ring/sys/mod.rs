@@ -1,11 +1,13 @@
 //! Direct system calls: those that must not be ring operations (`shutdown`, `splice`: the ring hands them to a worker
 //! thread), those that happen once per socket or once per process, and the memory behind the buffers.
 
+mod congestion;
 mod memory;
 mod pipe;
 mod process;
 mod socket;
 
+pub use congestion::CongestionControl;
 pub(in crate::ring) use memory::{Mapping, page_bytes};
 pub use pipe::{Pipe, Spliced};
 pub use process::{

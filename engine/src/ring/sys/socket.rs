@@ -3,10 +3,10 @@
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use super::check;
+use super::{CongestionControl, check};
 
 /// A socket address in the kernel's form.
 pub(in crate::ring) struct SocketAddress {
@@ -174,6 +174,7 @@ pub fn bind_listener(
     backlog: i32,
     share: bool,
     user_timeout: Duration,
+    congestion: Option<CongestionControl>,
 ) -> io::Result<OwnedFd> {
     let listener = socket(address, libc::SOCK_STREAM)?;
     let raw = listener.as_raw_fd();
@@ -185,6 +186,9 @@ pub fn bind_listener(
         set_option(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
     set_tcp_options(raw, user_timeout)?;
+    if let Some(congestion) = congestion {
+        congestion.set(listener.as_fd())?;
+    }
     let form = SocketAddress::new(address);
     // SAFETY: the kernel reads `bytes` bytes of the address.
     check(unsafe { libc::bind(raw, form.as_ptr(), form.bytes()) })?;
@@ -193,14 +197,21 @@ pub fn bind_listener(
     Ok(listener)
 }
 
-/// A TCP socket to connect with, of the family of `address`. Only TCP_NODELAY is set: each option is a system call per
-/// tunnel, and a dead upstream is found by the idle timeout (`kernel-notes/decisions/0007-options-on-the-upstream-socket.md`).
+/// A TCP socket to connect with, of the family of `address`. TCP_NODELAY is set, and `congestion` if there is one: each
+/// option is a system call per tunnel, and a dead upstream is found by the idle timeout
+/// (`kernel-notes/decisions/0007-options-on-the-upstream-socket.md`).
 ///
 /// # Errors
-/// What socket(2) says: EMFILE, ENFILE, ENOBUFS.
-pub fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+/// What socket(2) says: EMFILE, ENFILE, ENOBUFS; or [`CongestionControl::set`].
+pub fn tcp_socket(
+    address: SocketAddr,
+    congestion: Option<CongestionControl>,
+) -> io::Result<OwnedFd> {
     let stream = socket(address, libc::SOCK_STREAM)?;
     set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    if let Some(congestion) = congestion {
+        congestion.set(stream.as_fd())?;
+    }
     Ok(stream)
 }
 
@@ -470,6 +481,7 @@ mod tests {
             16,
             true,
             Duration::from_secs(60),
+            None,
         )
         .expect("a listener");
         let address = local_address(listener.as_fd()).expect("its address");
