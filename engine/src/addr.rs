@@ -84,18 +84,22 @@ impl Authority {
         authority: &[u8],
         default_port: NonZeroU16,
     ) -> Result<Self, AuthorityError> {
-        let (host, port) = split_optional_port(authority)?;
-        let host = Host::parse(host)?;
-        let port = port.map_or(Ok(default_port), parse_port)?;
-        Ok(Self { host, port })
+        let (host, port) = split_port(authority);
+        let parsed = Host::parse(host).and_then(|host| {
+            let port = port.map_or(Ok(default_port), parse_port)?;
+            Ok(Self { host, port })
+        });
+        parsed.map_err(|error| userinfo_or(error, authority))
     }
 
     /// Says whether [`Authority::parse_with_default`] would succeed, without keeping anything, and whether there is a
     /// port.
     pub(crate) fn check(authority: &[u8]) -> Result<bool, AuthorityError> {
-        let (host, port) = split_optional_port(authority)?;
-        Form::of(host)?;
-        Ok(port.map(parse_port).transpose()?.is_some())
+        let (host, port) = split_port(authority);
+        let checked = Form::of(host).and_then(|_| port.map(parse_port).transpose());
+        checked
+            .map(|port| port.is_some())
+            .map_err(|error| userinfo_or(error, authority))
     }
 }
 
@@ -174,22 +178,24 @@ impl std::error::Error for AuthorityError {}
 
 /// Splits a port off: `None` without a colon behind the host. Neither part is checked.
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let colon = memchr::memrchr(b':', authority);
-    let bracket = memchr::memrchr(b']', authority);
-    match colon.and_then(|colon| authority.split_at_checked(colon)) {
-        Some((host, port)) if bracket.is_none_or(|bracket| bracket < host.len()) => {
-            (host, port.get(1..))
-        }
+    // A colon behind the bracket of an IPv6 address, if there is one.
+    let last = authority
+        .iter()
+        .rposition(|byte| matches!(byte, b':' | b']'));
+    match last.and_then(|last| authority.split_at_checked(last)) {
+        Some((host, [b':', port @ ..])) => (host, Some(port)),
         _ => (authority, None),
     }
 }
 
-/// Like [`split_port`], but userinfo is told as such: its colon would pass for the one of a port.
-fn split_optional_port(authority: &[u8]) -> Result<(&[u8], Option<&[u8]>), AuthorityError> {
-    if memchr::memchr(b'@', authority).is_some() {
-        return Err(AuthorityError::Userinfo);
+/// Userinfo is told as such, whatever its colon was taken for.
+#[cold]
+fn userinfo_or(error: AuthorityError, authority: &[u8]) -> AuthorityError {
+    if authority.contains(&b'@') {
+        AuthorityError::Userinfo
+    } else {
+        error
     }
-    Ok(split_port(authority))
 }
 
 /// A port from 1 to 65535, with nothing but its digits.
@@ -215,18 +221,26 @@ fn decimal(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Four decimal numbers without leading zeros.
+/// Four decimal numbers without leading zeros, in one pass.
 fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let mut parts = text.split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.len() > 1 && part.starts_with(b"0") {
-            return None;
+    let (mut octets, mut part) = ([0; 4], 0);
+    let mut number = None;
+    for &byte in text {
+        if byte == b'.' {
+            *octets.get_mut(part)? = number.take()?;
+            part += 1;
+            continue;
         }
-        *octet = u8::try_from(decimal(part)?).ok()?;
+        let digit = byte.wrapping_sub(b'0');
+        number = match number {
+            _ if digit > 9 => return None,
+            None => Some(digit),
+            Some(0) => return None,
+            Some(number) => Some(u8::checked_mul(number, 10)?.checked_add(digit)?),
+        };
     }
-    parts.next().is_none().then(|| octets.into())
+    *octets.get_mut(part)? = number?;
+    (part == 3).then(|| octets.into())
 }
 
 /// Which of the three a host is, before anything is stored.
@@ -249,10 +263,15 @@ impl Form {
             let text = str::from_utf8(inner).map_err(|_| AuthorityError::Ipv6)?;
             return Ok(Self::V6(text.parse().map_err(|_| AuthorityError::Ipv6)?));
         }
-        if check_name(host)? == LastLabel::Number {
-            return parse_v4(host).map(Self::V4).ok_or(AuthorityError::Ipv4);
+        if host.first().is_some_and(u8::is_ascii_digit)
+            && let Some(address) = parse_v4(host)
+        {
+            return Ok(Self::V4(address));
         }
-        Ok(Self::Name)
+        match check_name(host)? {
+            LastLabel::Number => Err(AuthorityError::Ipv4),
+            LastLabel::Word => Ok(Self::Name),
+        }
     }
 }
 
