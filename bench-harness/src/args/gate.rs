@@ -7,7 +7,7 @@ use std::time::Duration;
 use argh::FromArgs;
 
 use super::value::{
-    Core, Cores, Names, core_of, cores_of, count_of, duration_of, names_of, percent_of,
+    Core, Cores, Names, address_of, core_of, cores_of, count_of, duration_of, names_of, percent_of,
 };
 use crate::reference::Kind;
 
@@ -85,11 +85,11 @@ pub(crate) struct Gate {
     pub(crate) limit: Duration,
 
     /// address that all listen on, one after the other; port 0 is a free one [default: 127.0.0.1:0]
-    #[argh(option, default = "ANY")]
+    #[argh(option, default = "ANY", from_str_fn(address_of))]
     pub(crate) proxy: SocketAddr,
 
     /// address the origin listens on; port 0 is a free one [default: 127.0.0.1:0]
-    #[argh(option, default = "ANY")]
+    #[argh(option, default = "ANY", from_str_fn(address_of))]
     pub(crate) origin: SocketAddr,
 
     /// core that all are pinned to [default: 1]
