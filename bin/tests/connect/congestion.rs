@@ -45,7 +45,7 @@ fn loopback_is_not_paced_and_keeps_the_kernel_s_choice_otherwise() {
 
 #[test]
 fn a_chosen_congestion_control_is_that_of_both_connections() {
-    for name in setting("tcp_available_congestion_control").split(' ') {
+    for name in setting("tcp_allowed_congestion_control").split(' ') {
         assert_eq!(of_a_tunnel(&["--congestion-control", name]), [name, name]);
     }
 }
