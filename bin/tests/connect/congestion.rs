@@ -8,11 +8,6 @@ use rustix::net::sockopt::tcp_congestion;
 
 use crate::support::*;
 
-/// What the kernel gives to whoever does not choose.
-fn kernel_default() -> String {
-    setting("tcp_congestion_control")
-}
-
 fn setting(name: &str) -> String {
     let path = format!("/proc/sys/net/ipv4/{name}");
     fs::read_to_string(path)
@@ -36,7 +31,7 @@ fn of_a_tunnel(options: &[&str]) -> Vec<String> {
 
 #[test]
 fn loopback_is_not_paced_and_keeps_the_kernel_s_choice_otherwise() {
-    let expected = match kernel_default() {
+    let expected = match setting("tcp_congestion_control") {
         bbr if bbr.starts_with("bbr") => "reno".to_owned(),
         other => other,
     };

@@ -36,19 +36,19 @@ impl Process {
 
     /// Open files.
     pub(crate) fn files(self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid))
-            .expect("the process runs")
-            .count()
+        self.open().count()
+    }
+
+    fn open(self) -> fs::ReadDir {
+        fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("the process runs")
     }
 
     /// Its open files, duplicated: what the kernel tells of them can be asked. They are given back by closing them.
     pub(crate) fn descriptors(self) -> Vec<OwnedFd> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let process = pidfd_open(pid.expect("a process"), PidfdFlags::empty()).expect("it runs");
-        let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("it runs");
-        let numbers = files
-            .flatten()
-            .filter_map(|file| file.file_name().to_str()?.parse().ok());
+        let files = self.open().flatten();
+        let numbers = files.filter_map(|file| file.file_name().to_str()?.parse().ok());
         numbers
             .map(|number| {
                 pidfd_getfd(&process, number, PidfdGetfdFlags::empty())

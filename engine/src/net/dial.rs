@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use super::resolver::{Family, ResolveError, Resolver};
 use super::{CongestionPolicy, TcpStream, is_shortage};
 use crate::addr::{Authority, Host};
-use crate::ring::sys::{self, CongestionControl};
-use crate::ring::{Connect, Op};
+use crate::ring::{Connect, Op, sys};
 use crate::rt::{Operation, Rt, Sleep};
 
 /// Why no connection came about.
@@ -80,7 +79,7 @@ impl TcpStream {
     pub async fn connect(
         rt: &Rt,
         address: SocketAddr,
-        congestion: Option<CongestionControl>,
+        congestion: CongestionPolicy,
         deadline: Instant,
     ) -> Result<Self, DialError> {
         let attempt = Attempt::start(rt, address, congestion)?;
@@ -103,9 +102,9 @@ impl Attempt {
     fn start(
         rt: &Rt,
         address: SocketAddr,
-        congestion: Option<CongestionControl>,
+        congestion: CongestionPolicy,
     ) -> Result<Self, DialError> {
-        let socket = sys::tcp_socket(address, congestion)
+        let socket = sys::tcp_socket(address, congestion.towards(address.ip()))
             .map_err(|error| DialError::of(error.raw_os_error().unwrap_or(libc::EIO)))?;
         let operation = Operation::start(
             rt,
@@ -190,11 +189,8 @@ impl Dialler {
         if !allowed(literal, port) {
             return Err(DialError::Forbidden);
         }
-        let (address, congestion) = (
-            SocketAddr::new(literal, port),
-            self.congestion.towards(literal),
-        );
-        TcpStream::connect(&self.rt, address, congestion, deadline).await
+        let address = SocketAddr::new(literal, port);
+        TcpStream::connect(&self.rt, address, self.congestion, deadline).await
     }
 
     async fn dial_name(
@@ -353,8 +349,8 @@ impl<'a> Race<'a> {
             self.error.get_or_insert(DialError::Forbidden);
             return;
         }
-        let congestion = self.congestion.towards(address);
-        match Attempt::start(self.rt, SocketAddr::new(address, self.port), congestion) {
+        let address = SocketAddr::new(address, self.port);
+        match Attempt::start(self.rt, address, self.congestion) {
             Ok(attempt) => {
                 self.attempts.push(attempt);
                 self.next_at = Some(self.rt.now() + ATTEMPT_DELAY);

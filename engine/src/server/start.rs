@@ -212,24 +212,30 @@ fn congestion_policy(asked: Option<CongestionControl>) -> Result<CongestionPolic
         return Ok(CongestionPolicy::of_kernel().unwrap_or_default());
     };
     CongestionPolicy::everywhere(control).map_err(|error| {
-        let known = |setting: &str| {
-            let path = format!("/proc/sys/net/ipv4/tcp_{setting}_congestion_control");
-            fs::read_to_string(path).map_or_else(|_| "others".to_owned(), |list| list.trim().replace(' ', ", "))
-        };
         StartError::Refused(match error.raw_os_error() {
             Some(libc::ENOENT) => format!(
                 "--congestion-control '{control}': this kernel has {}; give one of these, or load its module \
                  ('modprobe tcp_{control}')",
-                known("available")
+                congestion_controls("available")
             ),
             Some(libc::EPERM) => format!(
                 "--congestion-control '{control}': this process may choose {}; give one of these, or add it to \
                  net.ipv4.tcp_allowed_congestion_control",
-                known("allowed")
+                congestion_controls("allowed")
             ),
             _ => format!("--congestion-control '{control}': {error}"),
         })
     })
+}
+
+/// Those that are "available" or "allowed", for a person.
+fn congestion_controls(which: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/tcp_{which}_congestion_control");
+    let names = fs::read_to_string(path);
+    names.map_or_else(
+        |_| "others".to_owned(),
+        |names| names.trim().replace(' ', ", "),
+    )
 }
 
 type Sockets = Vec<Vec<OwnedFd>>;

@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::{Outcome, ResolveError, State};
 use crate::limits;
-use crate::net::{DialError, StreamGone, TcpStream, UdpSocket, is_shortage};
+use crate::net::{CongestionPolicy, DialError, StreamGone, TcpStream, UdpSocket, is_shortage};
 use crate::proto::dns::{Query, Question, Reading, first_segment};
 
 /// What came of a question, and how long that holds.
@@ -81,7 +81,8 @@ impl State {
             };
             let reading = match self.over_udp(server, &query).await? {
                 Reading::Truncated | Reading::Foreign => {
-                    let stream = TcpStream::connect(&self.rt, server, None, deadline).await;
+                    let congestion = CongestionPolicy::default(); // a few hundred bytes
+                    let stream = TcpStream::connect(&self.rt, server, congestion, deadline).await;
                     over_tcp(stream?, &query).await?
                 }
                 reading => reading,
